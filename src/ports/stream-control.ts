@@ -1,0 +1,35 @@
+/**
+ * What the main thread and a stream or worker thread say to each other. Plain data: it crosses by structured clone.
+ */
+import type { Grant, KeyChange } from "./access.ts";
+import type { FeedReport } from "./feeds.ts";
+import type { MetricSample } from "./telemetry.ts";
+
+/** From main. */
+export type StreamCommand =
+  | { readonly type: "keys"; readonly change: KeyChange }
+  | { readonly type: "redeemed"; readonly call: number; readonly grant: Grant | null }
+  | { readonly type: "report"; readonly call: number }
+  /** Sessions get `goodbye` and are closed with 1012 within `withinMs`; answered by `drained`. */
+  | { readonly type: "drain"; readonly withinMs: number }
+  | { readonly type: "stop" };
+
+/** To main. */
+export type StreamNotice =
+  /** Listening; `port` is the one in use. */
+  | { readonly type: "listening"; readonly port: number }
+  | { readonly type: "redeem"; readonly call: number; readonly ticket: string }
+  | { readonly type: "report"; readonly call: number; readonly report: StreamReport }
+  /** Sent on change and every second: what readiness is judged by without asking. */
+  | { readonly type: "state"; readonly feeds: readonly FeedReport[] }
+  | { readonly type: "drained"; readonly sessions: number }
+  | { readonly type: "stopped" }
+  | { readonly type: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly fields: Readonly<Record<string, unknown>>; readonly message: string }
+  /** It cannot go on; main decides. */
+  | { readonly type: "failed"; readonly message: string };
+
+export interface StreamReport {
+  readonly feeds: readonly FeedReport[];
+  readonly sessions: number;
+  readonly samples: readonly MetricSample[];
+}
