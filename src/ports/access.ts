@@ -19,6 +19,8 @@ export interface KeyRecord extends Grant {
   readonly digest: string;
   /** Microseconds since 1970. */
   readonly createdAt: number;
+  /** An `admin` key for emergencies: own limits, a reason with every use (a later issue). */
+  readonly isBreakglass?: boolean;
 }
 
 /** Told whenever the set of usable keys changes. */
@@ -31,6 +33,8 @@ export interface KeyChange {
 /** Durable store of keys. Every method resolves after the change is on disk. */
 export interface KeyStore {
   list(): Promise<readonly KeyRecord[]>;
+  /** Whether a key with this digest was ever stored, revoked ones included: those must not come back. */
+  knows(digest: string): Promise<boolean>;
   add(record: KeyRecord): Promise<void>;
   /** False when there is no such key. */
   revoke(keyId: string): Promise<boolean>;

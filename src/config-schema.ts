@@ -1,0 +1,151 @@
+/**
+ * The one schema of the configuration: every variable with its default, unit, limits and a sentence.
+ */
+import { z } from "zod";
+import * as read from "./config-readers.ts";
+
+/** What `--help` says of a variable. */
+export interface SettingMeta {
+  readonly default: string;
+  readonly unit: string;
+  readonly about: string;
+  readonly isSecret: boolean;
+}
+
+const metas = new WeakMap<z.ZodType, SettingMeta>();
+
+/** Default, unit and sentence of a schema entry. */
+export function metaOf(schema: z.ZodType): SettingMeta {
+  const meta = metas.get(schema);
+  if (!meta) throw new Error("a configuration variable without its description");
+  return meta;
+}
+
+function setting<T>(defaultText: string, unit: string, reader: read.Reader<T>, about: string, isSecret = false) {
+  const schema = z.string().default(defaultText).transform((text, context): T => {
+    try {
+      return reader(text);
+    } catch (error) {
+      if (!(error instanceof read.SettingFault)) throw error;
+      context.addIssue({ code: "custom", message: error.message });
+      return z.NEVER;
+    }
+  });
+  metas.set(schema, { default: defaultText, unit, about, isSecret });
+  return schema;
+}
+
+const count = (fallback: number, min: number, max: number, about: string, unit = "count") =>
+  setting(String(fallback), unit, read.wholeNumber(min, max), about);
+const millis = (fallback: number, min: number, max: number, about: string) => count(fallback, min, max, about, "ms");
+const bytes = (fallback: number, min: number, max: number, about: string) => count(fallback, min, max, about, "bytes");
+const port = (fallback: number, about: string) => count(fallback, 0, 65_535, about, "port");
+const venueUrl = (protocols: readonly string[], about: string) => setting("", "URL", read.optional(read.url(protocols)), about);
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const LATER = "Checked now, used by a later part.";
+
+/** Process and network. */
+const processSettings = {
+  NODE_ENV: setting("development", "", read.oneOf(["development", "test", "production"]), "production: keys are required, logs are JSON, /metrics has an allow-list."),
+  HOST: setting("127.0.0.1", "address", read.plainText("an address to listen on"), "Where HTTP and the stream listen; 0.0.0.0 for every interface."),
+  HTTP_PORT: port(8080, "REST, health, metrics and the page; 0 takes a free one."),
+  STREAM_PORT: port(8081, "WebSocket stream; 0 takes a free one."),
+  DATA_DIR: setting("./data", "folder", read.plainText("a folder"), "Keys and logs; created when absent; one process at a time."),
+  DATABASE_URL: setting("", "URL", read.optional(read.plainText("a URL")), "Postgres; comes with the control plane, refused until then.", true),
+  REDIS_URL: setting("", "URL", read.optional(read.plainText("a URL")), "Redis beside DATABASE_URL; comes with the control plane, refused until then.", true),
+  WORKERS: setting("auto", "threads", (text) => (text === "auto" ? null : read.wholeNumber(1, 64)(text)), "Fan-out threads; auto: 1 up to three cores, then cores - 2, at most 8."),
+  LOG_LEVEL: setting("info", "", read.oneOf(["debug", "info", "warn", "error"]), "Least level that is logged."),
+  TICKER_LOG_FILE_BYTES_MAX: bytes(100 * MIB, MIB, 10 * KIB * MIB, "A log file is rolled above this size, and every day."),
+  TICKER_LOG_FILES_MAX: count(14, 1, 1000, "Rolled log files that are kept."),
+  TICKER_SHUTDOWN_MS: millis(10_000, 500, 600_000, "From the stop signal to a forced exit."),
+  TICKER_READY_WAIT_MS: millis(10_000, 0, 600_000, "Ready this long after the start even when no feed is live."),
+  TICKER_STREAM_START_MS: millis(15_000, 500, 600_000, "The stream thread must listen within this time."),
+  TICKER_STREAM_SILENCE_MS: millis(10_000, 1000, 600_000, "A stream thread that says nothing for this long hangs: the process ends with an error for its supervisor to restart."),
+  TICKER_STREAM_RESTARTS_PER_MINUTE_MAX: count(5, 0, 1000, "Restarts of a failed stream thread in a minute before the process gives up."),
+};
+
+/** Feeds. */
+const feedSettings = {
+  FEEDS: setting("sim", "", read.listOf(read.feedName), "Comma-separated: sim, push, coinbase, kraken, binance, replay:PATH[@SPEED]."),
+  FEED_INSTRUMENTS: setting("", "", read.listOf(read.plainText("an instrument id")), "What a venue's feed carries from the start; default its BTC and ETH pairs."),
+  BINANCE_WS_URL: venueUrl(["ws:", "wss:"], "Points the Binance stream elsewhere."),
+  BINANCE_REST_URL: venueUrl(["http:", "https:"], "Points Binance's REST elsewhere."),
+  COINBASE_WS_URL: venueUrl(["ws:", "wss:"], "Points the Coinbase stream elsewhere."),
+  COINBASE_REST_URL: venueUrl(["http:", "https:"], "Points Coinbase's REST elsewhere."),
+  KRAKEN_WS_URL: venueUrl(["ws:", "wss:"], "Points the Kraken stream elsewhere."),
+  KRAKEN_REST_URL: venueUrl(["http:", "https:"], "Points Kraken's REST elsewhere."),
+  TICKER_FEED_SILENCE_MS: millis(10_000, 100, 3_600_000, "A connection without a byte for this long is made anew."),
+  TICKER_FEED_INSTRUMENT_SILENCE_MS: millis(60_000, 100, 86_400_000, "An instrument without an event for this long is stale."),
+  TICKER_FEED_PULLED_IN_MAX: count(200, 0, 20_000, "Instruments a venue that clients may pull in beyond FEED_INSTRUMENTS."),
+  TICKER_INSTRUMENTS_MAX: count(20_000, 1, 1_000_000, "Instruments in all; beyond it they are refused at load."),
+  TICKER_JUMP_BAND_PCT: setting("20", "percent", read.decimalNumber(0.01, 1_000_000), "A price this far from the last one is flagged and counted, not dropped."),
+  SIM_SEED: count(1, 0, 4_294_967_295, "Seed of the simulated exchange.", "number"),
+  SIM_INSTRUMENTS: count(50, 2, 10_000, "Instruments of the simulated exchange."),
+  SIM_EVENTS_PER_S: count(2000, 1, 500_000, "Events of the simulated exchange.", "1/s"),
+  PUSH_HOST: setting("127.0.0.1", "address", read.plainText("an address to listen on"), "Where the push feed listens."),
+  PUSH_PORT: port(8082, "Producers of the push feed; 0 takes a free one."),
+  TICKER_PUSH_LINE_BYTES_MAX: bytes(MIB, 64, 64 * MIB, "Longest line of a producer; beyond it the connection is closed."),
+  TICKER_PUSH_CONNECTIONS_MAX: count(64, 1, 10_000, "Producers at a time."),
+};
+
+/** The stream: what clients are promised (protocol sections 2.1 to 2.6). */
+const streamSettings = {
+  STREAM_SESSIONS_PER_KEY: count(100, 1, 1_000_000, "Sessions of one key."),
+  STREAM_SESSIONS_PER_ADDRESS: count(20_000, 1, 1_000_000, "Sessions of one address."),
+  STREAM_COMMANDS_PER_S: count(20, 1, 100_000, "Commands of a session.", "1/s"),
+  STREAM_HEARTBEAT_MS: millis(5000, 50, 600_000, "Heartbeat frames."),
+  STREAM_PING_MS: millis(1000, 50, 600_000, "WebSocket ping to sessions that were sent data since the last."),
+  STREAM_PING_AGE_MAX_MS: millis(1000, 50, 600_000, `An older unanswered ping makes a session lag. ${LATER}`),
+  STREAM_FLUSH_MAX_MS: millis(5, 0, 1000, "Longest flush window under load."),
+  TICKER_AUTH_TIMEOUT_MS: millis(10_000, 100, 600_000, "The first frame must be auth within this time."),
+  TICKER_PING_IDLE_MS: millis(20_000, 100, 600_000, "WebSocket ping to all other sessions."),
+  TICKER_PINGS_PER_S_MAX: count(2000, 1, 1_000_000, "Pings a worker sends; STREAM_PING_MS is stretched to fit.", "1/s"),
+  TICKER_IDLE_MS: millis(60_000, 500, 3_600_000, "No client byte (a pong counts) for this long closes with 4419."),
+  TICKER_TOPICS_PER_SESSION_MAX: count(3000, 1, 1_000_000, "Topics of a session."),
+  TICKER_SYMBOLS_PER_FRAME_MAX: count(500, 1, 100_000, "Symbols of a subscribe frame."),
+  TICKER_TOPICS_PER_ANSWER_MAX: count(100, 1, 100_000, "Topics listed in one answer frame."),
+  TICKER_SUBSCRIPTIONS_MAX: count(5_000_000, 1, 100_000_000, "Subscriptions of a worker, about 100 bytes each."),
+  TICKER_SESSIONS_MAX: count(25_000, 1, 1_000_000, "Sessions of a worker; beyond it upgrades are refused with 503."),
+  TICKER_UNAUTHENTICATED_MAX: count(12_500, 1, 1_000_000, "Sockets of a worker without auth yet; when full, the oldest goes."),
+  TICKER_FRAME_BYTES_MAX: bytes(64 * KIB, 1024, 16 * MIB, "Client frame; larger ones get error 413 and close 1009."),
+  TICKER_FRAME_BYTES_DROPPED: bytes(128 * KIB, 1024, 32 * MIB, "Client frame at which the engine drops the connection."),
+  TICKER_FRAME_BYTES_BEFORE_AUTH_MAX: bytes(4 * KIB, 256, MIB, "Client frame before auth."),
+  TICKER_COMMANDS_BURST: count(40, 1, 100_000, "Commands a session may send at once."),
+  TICKER_COMMANDS_REFUSED_MAX: count(100, 1, 100_000, "Refused commands in 10 s before close 4429."),
+  TICKER_MALFORMED_PER_MINUTE_MAX: count(5, 1, 100_000, "Malformed frames in a minute before close 4400."),
+  TICKER_RECENT_TRADES_MAX: count(256, 0, 100_000, "Largest recent of a trades subscription."),
+  TICKER_RING_TRADES_MAX: count(4096, 256, 1_000_000, "Trades kept per topic."),
+  TICKER_RING_BARS_MAX: count(64, 1, 100_000, "Closed bars kept per topic."),
+  TICKER_RING_BYTES_MAX: bytes(256 * MIB, MIB, 64 * KIB * MIB, "Memory of a worker for what is kept."),
+  TICKER_START_PACING_BYTES: bytes(256 * KIB, 1024, 64 * MIB, "Unsent bytes above which a large subscription waits for the socket."),
+  TICKER_NATIVE_BACKPRESSURE_MAX: bytes(16 * MIB, 64 * KIB, 1024 * MIB, "Unsent bytes above which the WebSocket library drops."),
+  ALLOWED_ORIGINS: setting("", "", read.listOf(read.origin), "Browser origins; default any port of the same host."),
+  TRUSTED_PROXIES: setting("", "", read.listOf(read.cidr), "Addresses or networks whose X-Forwarded-For is believed."),
+};
+
+/** Access and HTTP. */
+const accessSettings = {
+  BOOTSTRAP_API_KEYS: setting("", "", read.listOf(read.bootstrapKey), "scope:tk_..., comma-separated: created at start if absent.", true),
+  RATE_LIMITS: setting("{}", "JSON", read.rateLimits, `Limits by name, {"orders.batch":"1000/min"}; off outside production only. ${LATER}`),
+  TICKER_KEYS_POLL_MS: millis(500, 10, 60_000, "How often the key file is looked at for changes."),
+  TICKER_TICKET_TTL_MS: millis(60_000, 100, 3_600_000, "A stream ticket expires after this time."),
+  TICKER_TICKETS_MAX: count(100_000, 1, 10_000_000, "Unredeemed tickets; beyond it new ones are refused with 503."),
+  TICKER_PUBLIC_STREAM_URL: setting("", "URL", read.optional(read.url(["ws:", "wss:"])), "What the page connects to when a proxy stands before the stream; default ws://<host of the page>:STREAM_PORT/v1/stream."),
+  TICKER_METRICS_ALLOW: setting("", "", read.listOf(read.cidr), "Who may read /metrics; default loopback in production, everybody outside it."),
+  TICKER_HTTP_BODY_BYTES_MAX: bytes(MIB, 64, 64 * MIB, "Request body; larger ones get 413."),
+  TICKER_HTTP_HEADERS_MS: millis(10_000, 100, 600_000, "Request headers must arrive within this time."),
+  TICKER_HTTP_REQUEST_MS: millis(30_000, 100, 600_000, "A whole request must arrive within this time."),
+  TICKER_HTTP_CONNECTIONS_MAX: count(10_000, 1, 1_000_000, "HTTP connections at a time; beyond it they are closed at once."),
+  WEBHOOK_ALLOWED_HOSTS: setting("", "", read.listOf(read.hostAndPort), `host:port that webhooks may go to by http. ${LATER}`),
+  WEBHOOK_RETRY_SCHEDULE: setting("5s,5min,30min,2h,5h,10h,14h,20h,24h", "durations", read.listOf(read.duration), `Waits before each retry of a webhook. ${LATER}`),
+  PAPER_BALANCE: setting("1000000", "quote currency", read.decimalNumber(0, 1e15), `Paper account of an owner. ${LATER}`),
+};
+
+/** Every variable by name, in the order of `--help`. */
+export const schema = z.object({ ...processSettings, ...feedSettings, ...streamSettings, ...accessSettings });
+
+/** The values as read, one per variable. */
+export type Settings = z.output<typeof schema>;
+export type SettingName = keyof Settings;
