@@ -1,0 +1,117 @@
+/**
+ * Binance spot: combined streams, more of them by SUBSCRIBE, depth snapshots by REST.
+ *
+ * Source: Binance spot API documentation, "WebSocket Streams": a connection lives 24 h, has at most 1,024 streams and
+ * takes 5 messages a second; the server's pings are answered by the socket library.
+ */
+import type { Micros } from "../../core/time.ts";
+import type { Instrument } from "../../market/instrument.ts";
+import type { MetricSample } from "../../ports/telemetry.ts";
+import { assumedInstrument, type Entry } from "../instrument-set.ts";
+import { VenueFeed, type VenueFeedOptions } from "../venue-feed.ts";
+import type { SessionContext, VenueProfile, VenueSession } from "../venue-profile.ts";
+import { DepthSnapshots } from "./depth-snapshots.ts";
+import { parseBinanceInstruments } from "./instruments.ts";
+import { BinanceMapper } from "./normalise-v3.ts";
+
+export const BINANCE_WS_URL = "wss://stream.binance.com:9443";
+export const BINANCE_REST_URL = "https://api.binance.com";
+
+/** Streams of one instrument. */
+const STREAMS = ["trade", "bookTicker", "depth@100ms", "ticker"] as const;
+/** Instruments subscribed to by the address itself; the rest follow by SUBSCRIBE, because addresses must stay short. */
+const URL_INSTRUMENTS_MAX = 50;
+/** Instruments in one SUBSCRIBE. */
+const SUBSCRIBE_INSTRUMENTS_MAX = 50;
+/** SUBSCRIBE messages go out this far apart: the venue cuts at more than 5 a second. */
+const SUBSCRIBE_EVERY_MS = 300;
+/** Before the venue's 24 h. */
+const AGE_MAX_MS = 23 * 3600 * 1000;
+/** Quote currencies, longest first, for splitting a native spelling when there is no list. */
+const QUOTES = ["FDUSD", "USDT", "USDC", "TUSD", "BUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "GBP", "BRL"] as const;
+
+class BinanceSession implements VenueSession {
+  readonly #context: SessionContext;
+  readonly #mapper: BinanceMapper;
+  readonly #snapshots: DepthSnapshots;
+  #subscribeId = 0;
+
+  constructor(context: SessionContext) {
+    this.#context = context;
+    this.#mapper = new BinanceMapper(context.set, context.out);
+    this.#snapshots = new DepthSnapshots(context.rest, context.clock,
+      (entry, body) => context.deliver(() => this.#mapper.snapshot(entry.instrument.native, body, context.clock.nowMicros())),
+      (entry, error) => context.snapshotFailed(entry, error));
+  }
+
+  opened(): void {
+    this.subscribe(this.#context.set.carried.slice(URL_INSTRUMENTS_MAX));
+  }
+
+  subscribe(added: readonly Entry[]): void {
+    for (let from = 0, part = 0; from < added.length; from += SUBSCRIBE_INSTRUMENTS_MAX, part++) {
+      const params = added.slice(from, from + SUBSCRIBE_INSTRUMENTS_MAX).flatMap((entry) => streamsOf(entry));
+      const text = JSON.stringify({ method: "SUBSCRIBE", params, id: ++this.#subscribeId });
+      if (part === 0) this.#context.send(text);
+      else this.#context.clock.after(part * SUBSCRIBE_EVERY_MS, () => this.#context.send(text));
+    }
+  }
+
+  resync(entry: Entry): void {
+    this.#snapshots.ask(entry);
+  }
+
+  message(message: unknown, receiveTime: Micros): void {
+    this.#mapper.message(message, receiveTime);
+  }
+
+  reset(): void {
+    this.#snapshots.clear();
+    this.#mapper.reset();
+  }
+
+  samples(): MetricSample[] {
+    return [
+      { name: "ticker_feed_throttled_total", help: "REST answers that told us to slow down", type: "counter", labels: { feed: "binance" }, value: this.#snapshots.throttled },
+      ...this.#mapper.counts.samples({ feed: "binance" }),
+    ];
+  }
+}
+
+function streamsOf(entry: Entry): string[] {
+  const name = entry.instrument.native.toLowerCase();
+  return STREAMS.map((stream) => `${name}@${stream}`);
+}
+
+/** `BTC-USDT` and `BTCUSDT` tell enough to go on without a list; other names do not. */
+export function assumeBinance(name: string): Instrument | null {
+  const upper = name.toUpperCase();
+  const dash = upper.indexOf("-");
+  const quote = dash > 0 ? upper.slice(dash + 1) : QUOTES.find((each) => upper.length > each.length && upper.endsWith(each));
+  if (quote === undefined || !/^[A-Z0-9]+(-[A-Z0-9]+)?$/.test(upper)) return null;
+  const base = dash > 0 ? upper.slice(0, dash) : upper.slice(0, -quote.length);
+  return assumedInstrument("binance", `${base}-${quote}`, `${base}${quote}`);
+}
+
+export const BINANCE: VenueProfile = {
+  venue: "binance",
+  wsUrl: BINANCE_WS_URL,
+  restUrl: BINANCE_REST_URL,
+  listPath: "/api/v3/exchangeInfo",
+  defaultSymbols: ["BTC-USDT", "ETH-USDT", "BTC-USDC", "ETH-USDC", "ETH-BTC"],
+  ageMaxMs: AGE_MAX_MS,
+  carriedMax: Math.floor(1024 / STREAMS.length),
+  parseList: parseBinanceInstruments,
+  spellings: () => [],
+  assume: assumeBinance,
+  url: (base, carried) => {
+    const streams = carried.slice(0, URL_INSTRUMENTS_MAX).flatMap((entry) => streamsOf(entry));
+    return `${base.replace(/\/+$/, "").replace(/\/(ws|stream)$/, "")}/stream?streams=${streams.join("/")}`;
+  },
+  session: (context) => new BinanceSession(context),
+};
+
+/** The live feed of Binance spot. */
+export function binanceFeed(options: VenueFeedOptions): VenueFeed {
+  return new VenueFeed(BINANCE, options);
+}
