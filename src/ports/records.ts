@@ -30,17 +30,15 @@ export interface EventSink {
 
 /**
  * A flush: records of one or more events, in order of acceptance. Valid only during the call that hands it over.
- * Record i lies in `bytes` from `offsets[i]` to `offsets[i + 1]`.
+ * Record i lies in `words` from `offsets[i]` to `offsets[i + 1]` (layout: protocol/record.ts).
  */
 export interface RecordBatch {
   readonly count: number;
+  readonly words: Float64Array;
+  /** The bytes of `words`, for the text inside records. */
   readonly bytes: Uint8Array;
-  /** `count + 1` entries. */
+  /** At least `count + 1` entries, in words. */
   readonly offsets: Uint32Array;
-  /** Sequence topic of each record (see protocol/topic.ts). */
-  readonly topics: Uint32Array;
-  /** Sequence number of each record within its topic. */
-  readonly sequences: Float64Array;
 }
 
 /** Takes what ingest has written. Called on the stream thread; must not block or keep the batch. */

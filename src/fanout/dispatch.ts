@@ -1,0 +1,201 @@
+/**
+ * From a client's frame to what it asks for: size and rate budgets, authentication first, then the command.
+ *
+ * Protocol sections 2.1, 2.6 and 2.7. Runs on: the thread of its fan-out. Path: per command.
+ */
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../core/clock.ts";
+import { unreachable } from "../core/types.ts";
+import type { Grant, KeyCheck, TicketRedeemer } from "../ports/access.ts";
+import { type Command, decodeCommand } from "../protocol/commands.ts";
+import { closeCodeOf, type CommandId, errorJson, idJson, STREAM_ERRORS, type StreamErrorCode } from "../protocol/errors.ts";
+import type { FanoutCounters } from "./counters.ts";
+import type { FanoutOptions } from "./options.ts";
+import type { Places } from "./places.ts";
+import type { Session, Waiting } from "./session.ts";
+import type { SubscribeCommands } from "./subscribe.ts";
+import { EVERYBODY } from "./subscriptions.ts";
+
+/** Commands that may wait until a subscription has begun. */
+const WAITING_MAX = 100;
+const REFUSED_WINDOW_MS = 10_000;
+const MALFORMED_WINDOW_MS = 60_000;
+/** Characters of the key's place in the table of places: keys and addresses share it. */
+const KEY_PLACE = "key ";
+
+export interface DispatchParts {
+  readonly clock: Clock;
+  readonly options: FanoutOptions;
+  readonly keys: KeyCheck;
+  readonly redeem: TicketRedeemer;
+  readonly places: Places;
+  readonly subscribe: SubscribeCommands;
+  readonly counters: FanoutCounters;
+  readonly onAuthenticated: (session: Session) => void;
+}
+
+export class Dispatch {
+  readonly #parts: DispatchParts;
+  readonly #byKey = new Map<string, Set<Session>>();
+
+  constructor(parts: DispatchParts) {
+    this.#parts = parts;
+  }
+
+  /** One frame. `bytes` is its size on the wire, `text` null when it was binary. */
+  frame(session: Session, text: string | null, bytes: number, nowMs: number): void {
+    const { options, counters } = this.#parts;
+    if (session.phase === "closed") return;
+    session.lastByteMs = nowMs;
+    counters.commands++;
+    if (session.phase !== "open") return this.#beforeAuth(session, text, bytes);
+    if (bytes > options.frameBytesMax) return this.fail(session, 413, `a frame may have ${options.frameBytesMax} bytes, found ${bytes}: send several frames`);
+    if (!this.#takeToken(session, nowMs)) return;
+    if (text === null) return this.#malformed(session, nowMs, null, "frames must be text: binary frames are not used with the encoding json");
+    if (text === "ping") return void session.socket?.send("pong");
+    this.#run(session, decodeCommand(text, options), nowMs);
+  }
+
+  /** Ends the session with an error and its close code. */
+  fail(session: Session, code: StreamErrorCode, message: string): void {
+    if (session.phase === "closed") return;
+    this.#parts.counters.error(code);
+    session.socket?.send(errorJson(code, message));
+    this.end(session, closeCodeOf(code), STREAM_ERRORS[code]);
+  }
+
+  end(session: Session, closeCode: number, reason: string): void {
+    this.#parts.counters.end(closeCode);
+    session.socket?.end(closeCode, reason);
+  }
+
+  /** Sessions of keys that no longer work. */
+  revoke(keyIds: readonly string[]): void {
+    for (const id of keyIds) {
+      for (const session of [...(this.#byKey.get(id) ?? [])]) this.fail(session, 418, "this key has been revoked: ask for another one");
+    }
+  }
+
+  /** What waited for a subscription to begin. */
+  started(session: Session): void {
+    while (session.start === null && session.waiting !== null && session.phase === "open") {
+      const command = session.waiting.shift();
+      if (command === undefined) session.waiting = null;
+      else this.#subscription(session, command);
+    }
+  }
+
+  closed(session: Session): void {
+    if (session.keyId === "") return;
+    this.#parts.places.release(KEY_PLACE + session.keyId);
+    const sessions = this.#byKey.get(session.keyId);
+    sessions?.delete(session);
+    if (sessions?.size === 0) this.#byKey.delete(session.keyId);
+  }
+
+  #beforeAuth(session: Session, text: string | null, bytes: number): void {
+    const { options } = this.#parts;
+    if (bytes > options.frameBytesBeforeAuthMax) {
+      return this.fail(session, 401, `before authentication a frame may have ${options.frameBytesBeforeAuthMax} bytes, found ${bytes}`);
+    }
+    const command = text === null ? null : decodeCommand(text, options);
+    if (command?.type === "fault" && command.during === "auth") return this.#fault(session, command.id, command.code, command.message);
+    if (command?.type !== "auth") return this.fail(session, 401, 'the first frame must be {"type":"auth","api_key":"tk_..."}');
+    if (session.phase === "redeeming") return this.fail(session, 401, "wait for the answer to `auth` before the next frame");
+    if (command.apiKey.startsWith("tt_")) {
+      session.phase = "redeeming";
+      this.#parts.redeem(command.apiKey, (grant) => this.#authenticated(session, command.id, grant));
+    } else {
+      this.#authenticated(session, command.id, this.#parts.keys.check(command.apiKey));
+    }
+  }
+
+  #authenticated(session: Session, id: CommandId, grant: Grant | null): void {
+    const { options, places, counters } = this.#parts;
+    if (session.phase === "closed") return;
+    if (grant === null) return this.fail(session, 402, "the key or ticket is unknown, revoked, used or expired");
+    if (!places.take(KEY_PLACE + grant.keyId, options.sessionsPerKeyMax)) {
+      return this.fail(session, 406, `a key may have ${options.sessionsPerKeyMax} sessions at once: close one or use another key`);
+    }
+    session.phase = "open";
+    session.id = randomUUID();
+    session.keyId = grant.keyId;
+    session.scopes = grant.scopes;
+    session.tokens = options.commandsBurst * 100;
+    session.tokensAtMs = session.lastByteMs;
+    const sessions = this.#byKey.get(grant.keyId);
+    if (sessions) sessions.add(session);
+    else this.#byKey.set(grant.keyId, new Set([session]));
+    counters.authenticated++;
+    this.#parts.onAuthenticated(session);
+    session.socket?.send(`{"type":"authenticated"${idJson(id)},"session":"${session.id}","key_id":${JSON.stringify(grant.keyId)},"scopes":${
+      JSON.stringify(grant.scopes)},"encoding":"json","heartbeat_ms":${options.heartbeatMs},"limits":{"topics":${options.topicsPerSessionMax},"frame_bytes":${
+      options.frameBytesMax},"commands_per_s":${options.commandsPerS}}}`);
+    session.socket?.subscribe(EVERYBODY);
+  }
+
+  #run(session: Session, command: Command, nowMs: number): void {
+    switch (command.type) {
+      case "ping": return this.#pong(session, command.id);
+      case "auth": return this.#fault(session, command.id, 403, "this session is authenticated: open another connection for another key");
+      case "fault": return command.code === 400 ? this.#malformed(session, nowMs, command.id, command.message) : this.#fault(session, command.id, command.code, command.message);
+      case "subscribe":
+      case "unsubscribe":
+      case "list": return this.#subscription(session, command);
+      default: return unreachable(command);
+    }
+  }
+
+  /** In the order of arrival, also while a large subscription is still beginning. */
+  #subscription(session: Session, command: Waiting): void {
+    if (session.start !== null) {
+      const waiting = (session.waiting ??= []);
+      if (waiting.length >= WAITING_MAX) return this.#fault(session, command.id, 429, `${WAITING_MAX} commands wait for a subscription that is still beginning: wait for its answer`);
+      waiting.push(command);
+      return;
+    }
+    if (!session.scopes.includes("read")) return this.#fault(session, command.id, 409, "the scope `read` is needed: use a key that has it");
+    const { subscribe } = this.#parts;
+    if (command.type === "subscribe") subscribe.subscribe(session, command.id, command.topics);
+    else if (command.type === "unsubscribe") subscribe.unsubscribe(session, command.id, command.topics);
+    else subscribe.list(session, command.id);
+  }
+
+  #pong(session: Session, id: CommandId): void {
+    const socket = session.socket;
+    socket?.send(`{"type":"pong"${idJson(id)},"time":${this.#parts.clock.nowMicros()},"messages":${this.#parts.subscribe.messagesOf(session)},"unsent_bytes":${socket.getBufferedAmount()},"lane":"live"}`);
+  }
+
+  #fault(session: Session, id: CommandId, code: StreamErrorCode, message: string): void {
+    this.#parts.counters.error(code);
+    session.socket?.send(errorJson(code, message, id));
+  }
+
+  #malformed(session: Session, nowMs: number, id: CommandId, message: string): void {
+    if (nowMs - session.malformedSinceMs > MALFORMED_WINDOW_MS) {
+      session.malformedSinceMs = nowMs;
+      session.malformed = 0;
+    }
+    if (++session.malformed >= this.#parts.options.malformedPerMinuteMax) return this.fail(session, 400, message);
+    this.#fault(session, id, 400, message);
+  }
+
+  #takeToken(session: Session, nowMs: number): boolean {
+    const { options } = this.#parts;
+    const refill = Math.floor(((nowMs - session.tokensAtMs) * options.commandsPerS) / 10);
+    session.tokens = Math.min(options.commandsBurst * 100, session.tokens + refill);
+    session.tokensAtMs = nowMs;
+    if (session.tokens >= 100) {
+      session.tokens -= 100;
+      return true;
+    }
+    if (nowMs - session.refusedSinceMs > REFUSED_WINDOW_MS) {
+      session.refusedSinceMs = nowMs;
+      session.refused = 0;
+    }
+    const message = `${options.commandsPerS} commands a second, ${options.commandsBurst} at once, are the limit: wait a second`;
+    if (++session.refused >= options.commandsRefusedMax) this.fail(session, 429, message);
+    else this.#fault(session, null, 429, message);
+    return false;
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * One fan-out: records in, sockets out. Wires its parts and keeps the list of sessions; knows nothing of threads.
+ *
+ * Owns: the list of sessions. Runs on: the stream thread when it is the only one, otherwise a thread of its own.
+ */
+import type { Clock } from "../core/clock.ts";
+import type { Component } from "../core/component.ts";
+import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
+import type { KeyChange, TicketRedeemer } from "../ports/access.ts";
+import type { RecordBatch, RecordSink } from "../ports/records.ts";
+import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
+import { errorJson, STREAM_ERRORS } from "../protocol/errors.ts";
+import { topicKey, TRADES_SLOT } from "../protocol/topic.ts";
+import { FanoutCounters } from "./counters.ts";
+import { Directory } from "./directory.ts";
+import { Dispatch } from "./dispatch.ts";
+import type { KeyTable } from "./key-table.ts";
+import type { FanoutOptions } from "./options.ts";
+import { Places } from "./places.ts";
+import { Positions } from "./positions.ts";
+import { Publisher } from "./publisher.ts";
+import { RecordCache } from "./record-cache.ts";
+import type { Session } from "./session.ts";
+import { SocketServer, type SocketEvents } from "./socket-server.ts";
+import { Starter } from "./starter.ts";
+import { SubscribeCommands } from "./subscribe.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import { Upkeep } from "./upkeep.ts";
+
+/** Sessions told to go in one turn of a drain. */
+const DRAIN_SLICE = 200;
+const DRAIN_TURN_MS = 10;
+const ADDRESS_PLACE = "address ";
+
+export interface FanoutParts {
+  readonly clock: Clock;
+  readonly options: FanoutOptions;
+  readonly epoch: string;
+  readonly keys: KeyTable;
+  readonly redeem: TicketRedeemer;
+  readonly placeTable: SharedArrayBuffer;
+  /** Asks the feed of an instrument to carry it. */
+  readonly demand: (index: InstrumentIndex) => void;
+}
+
+export class Fanout implements RecordSink, Component, MetricSource {
+  readonly name = "fanout";
+  readonly #parts: FanoutParts;
+  readonly #sessions: Session[] = [];
+  readonly #counters = new FanoutCounters();
+  readonly #directory = new Directory();
+  readonly #subscriptions = new Subscriptions();
+  readonly #cache: RecordCache;
+  readonly #places: Places;
+  readonly #positions: Positions;
+  readonly #publisher: Publisher;
+  readonly #starter: Starter;
+  readonly #subscribe: SubscribeCommands;
+  readonly #dispatch: Dispatch;
+  readonly #upkeep: Upkeep;
+  readonly #server: SocketServer;
+  /** Not authenticated yet, oldest first. */
+  readonly #opening = new Set<Session>();
+  #draining = false;
+
+  constructor(parts: FanoutParts) {
+    const { clock, options } = parts;
+    this.#parts = parts;
+    this.#cache = new RecordCache(options);
+    this.#places = new Places(parts.placeTable);
+    this.#positions = new Positions(this.#directory, this.#cache, parts.epoch);
+    const held = { directory: this.#directory, cache: this.#cache, subscriptions: this.#subscriptions, positions: this.#positions };
+    const publish = (topic: string, frame: string): void => this.#server.publish(topic, frame);
+    this.#publisher = new Publisher(this.#directory, this.#cache, this.#subscriptions, publish);
+    this.#starter = new Starter(clock, options, held, (session) => this.#dispatch.started(session));
+    this.#subscribe = new SubscribeCommands(options, { ...held, starter: this.#starter }, parts.demand);
+    this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, onAuthenticated: (session) => this.#opening.delete(session) });
+    this.#upkeep = new Upkeep({ clock, options, sessions: this.#sessions, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, publish, counters: this.#counters });
+    this.#server = new SocketServer(options, this.#socketEvents());
+  }
+
+  async start(): Promise<void> {
+    this.#upkeep.start();
+  }
+
+  /** Resolves with the port in use. */
+  listen(host: string, port: number): Promise<number> {
+    return this.#server.listen(host, port);
+  }
+
+  async stop(): Promise<void> {
+    this.#upkeep.stop();
+    this.#server.close();
+  }
+
+  define(index: InstrumentIndex, instrument: Instrument): void {
+    const isNew = this.#directory.define(index, instrument);
+    const listing = this.#directory.at(index);
+    if (isNew && listing) this.#subscribe.defined(listing);
+  }
+
+  batch(batch: RecordBatch): void {
+    this.#publisher.batch(batch, Math.floor(this.#parts.clock.monotonicMs()));
+  }
+
+  lost(index: InstrumentIndex, kind: "trade", missed: number | null): void {
+    const listing = this.#directory.at(index);
+    if (!listing || kind !== "trade") return;
+    const frame = `{"type":"gap","channel":"trades","symbol":${JSON.stringify(listing.instrument.id)},"epoch":"${this.#parts.epoch}","missed":${missed},"reason":"upstream"}`;
+    this.#publisher.notice(topicKey(index, TRADES_SLOT), listing, frame);
+  }
+
+  changeKeys(change: KeyChange): void {
+    this.#parts.keys.apply(change);
+    const gone = new Set(change.revoked);
+    for (const added of change.added) gone.delete(added.keyId);
+    this.#dispatch.revoke([...gone]);
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.length;
+  }
+
+  /** Says goodbye to every session and closes it with 1012, slice by slice; resolves with how many there were. */
+  drain(withinMs: number): Promise<number> {
+    this.#draining = true;
+    this.#server.stopListening();
+    const total = this.#sessions.length;
+    const slices = Math.max(1, Math.ceil(total / DRAIN_SLICE));
+    const pauseMs = Math.min(DRAIN_TURN_MS, withinMs / slices);
+    return new Promise((resolve) => {
+      const slice = (): void => {
+        for (const session of this.#sessions.slice(-DRAIN_SLICE)) this.#goodbye(session, total);
+        if (this.#sessions.length > 0) this.#parts.clock.after(pauseMs, slice);
+        else resolve(total);
+      };
+      slice();
+    });
+  }
+
+  samples(): MetricSample[] {
+    const gauge = (name: string, help: string, value: number): MetricSample => ({ name, help, type: "gauge", labels: {}, value });
+    const counter = (name: string, help: string, value: number): MetricSample => ({ name, help, type: "counter", labels: {}, value });
+    return [
+      ...this.#counters.samples(),
+      gauge("ticker_stream_sessions", "Connections open", this.#sessions.length),
+      gauge("ticker_stream_sessions_unauthenticated", "Connections before authentication", this.#opening.size),
+      gauge("ticker_stream_subscriptions", "Topics held by sessions, a wildcard counted once per venue", this.#subscriptions.total),
+      gauge("ticker_stream_ring_bytes", "Bytes of kept trades and closed bars", this.#cache.ringBytes),
+      counter("ticker_stream_records_total", "Records taken in", this.#publisher.records),
+      counter("ticker_stream_encoded_total", "Messages encoded, once for all their subscribers", this.#publisher.encoded),
+      counter("ticker_stream_published_total", "Frames published natively", this.#publisher.published),
+      counter("ticker_stream_delivered_total", "Messages handed to the socket library, once per subscriber", this.#publisher.delivered),
+      counter("ticker_stream_snapshots_total", "Snapshots sent", this.#starter.snapshots),
+      counter("ticker_stream_subscriptions_paced_total", "Times a large subscription waited for its socket", this.#starter.paced),
+      counter("ticker_stream_places_overflowed_total", "Keys or addresses counted by one thread alone because the table was full", this.#places.overflowed),
+    ];
+  }
+
+  #goodbye(session: Session, total: number): void {
+    const afterMs = 500 + Math.floor(Math.random() * Math.min(30_000, 500 + total * 2));
+    session.socket?.send(`{"type":"goodbye","code":503,"reason":"draining","reconnect":true,"reconnect_after_ms":${afterMs}}`);
+    this.#dispatch.end(session, 1012, STREAM_ERRORS[503]);
+  }
+
+  #socketEvents(): SocketEvents {
+    const { clock } = this.#parts;
+    const nowMs = (): number => Math.floor(clock.monotonicMs());
+    return {
+      admit: () => this.#admit(),
+      opened: (session) => this.#opened(session, nowMs()),
+      frame: (session, text, bytes) => this.#frame(session, text, bytes, nowMs()),
+      pong: (session) => { session.lastByteMs = nowMs(); },
+      drained: (session) => { if (session.start !== null) this.#starter.go(session); },
+      dropped: () => { this.#counters.dropped++; },
+      closed: (session) => this.#closed(session),
+      refused: (reason) => this.#counters.refuse(reason),
+    };
+  }
+
+  #admit(): ReturnType<SocketEvents["admit"]> {
+    if (this.#draining) return { status: "503 Service Unavailable", reason: "draining", message: "this node is draining: connect again in a second" };
+    if (this.#sessions.length >= this.#parts.options.sessionsMax) {
+      return { status: "503 Service Unavailable", reason: "sessions", message: `${this.#parts.options.sessionsMax} sessions are the limit of this worker` };
+    }
+    return null;
+  }
+
+  #opened(session: Session, nowMs: number): void {
+    const { options, clock } = this.#parts;
+    session.place = this.#sessions.push(session) - 1;
+    session.openedMs = nowMs;
+    session.lastByteMs = nowMs;
+    session.lastPingMs = nowMs;
+    this.#counters.opened++;
+    this.#opening.add(session);
+    if (!this.#places.take(ADDRESS_PLACE + session.address, options.sessionsPerAddressMax)) {
+      return this.#dispatch.fail(session, 406, `an address may have ${options.sessionsPerAddressMax} sessions at once: close some`);
+    }
+    session.hasPlace = true;
+    session.socket?.send(`{"type":"welcome","protocol":1,"server":${JSON.stringify(options.server)},"auth_timeout_ms":${options.authTimeoutMs},"time":${clock.nowMicros()}}`);
+    if (this.#opening.size > options.unauthenticatedMax) this.#evictOldest();
+  }
+
+  /** Unauthenticated sockets take a share of the places: when it is full, the oldest of them goes. */
+  #evictOldest(): void {
+    const [oldest] = this.#opening;
+    if (oldest) this.#dispatch.fail(oldest, 404, "too many connections wait for `auth`: send it at once");
+  }
+
+  #frame(session: Session, text: string | null, bytes: number, nowMs: number): void {
+    try {
+      this.#dispatch.frame(session, text, bytes, nowMs);
+    } catch (error) {
+      session.socket?.send(errorJson(500, "internal error: the connection ends, subscribe again on a new one"));
+      this.#dispatch.end(session, 1011, STREAM_ERRORS[500]);
+      throw error;
+    }
+  }
+
+  #closed(session: Session): void {
+    this.#counters.closed++;
+    this.#opening.delete(session);
+    session.phase = "closed";
+    if (session.hasPlace) this.#places.release(ADDRESS_PLACE + session.address);
+    this.#subscribe.closed(session);
+    this.#dispatch.closed(session);
+    const last = this.#sessions.pop();
+    if (last !== undefined && last !== session) {
+      this.#sessions[session.place] = last;
+      last.place = session.place;
+    }
+  }
+}

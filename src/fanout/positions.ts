@@ -1,0 +1,78 @@
+/**
+ * Where a topic stands, as clients are told in acknowledgements: options, epoch, sequence, whether it is live.
+ */
+import { STATUS_STATES } from "../market/market-event.ts";
+
+import { BOOK_SLOT, meaningOf, sequenceTopic, instrumentOf, slotOf, STATUS_SLOT, topicKey, type Slot, type TopicKey } from "../protocol/topic.ts";
+import type { Directory, Listing } from "./directory.ts";
+import type { RecordCache } from "./record-cache.ts";
+import type { Session } from "./session.ts";
+
+const LIVE = STATUS_STATES.indexOf("live");
+const HALTED = STATUS_STATES.indexOf("halted");
+/** Slots with a sequence of their own: all but the further depths of a book. */
+const VALUE_SLOTS = BOOK_SLOT + 1;
+
+export class Positions {
+  readonly #directory: Directory;
+  readonly #cache: RecordCache;
+  readonly #epoch: string;
+
+  constructor(directory: Directory, cache: RecordCache, epoch: string) {
+    this.#directory = directory;
+    this.#cache = cache;
+    this.#epoch = epoch;
+  }
+
+  sequenceOf(key: TopicKey): number {
+    return this.#cache.sequenceOf(sequenceTopic(key));
+  }
+
+  /** Instruments' topics of a slot that a wildcard matches; the venue itself has only a status. */
+  membersOf(venueName: string | null, slot: Slot): TopicKey[] {
+    const keys: TopicKey[] = [];
+    for (const venue of this.#directory.venues()) {
+      if (venueName !== null && venueName !== venue.name) continue;
+      if (slot === STATUS_SLOT && venue.self !== null) keys.push(topicKey(venue.self, slot));
+      for (const index of venue.members) keys.push(topicKey(index, slot));
+    }
+    return keys;
+  }
+
+  /** Sum of the sequences of all topics that the session holds. */
+  sumOf(session: Session): number {
+    let sum = 0;
+    for (const key of session.topics) sum += this.sequenceOf(key);
+    for (const key of session.start?.temporary ?? []) sum += this.sequenceOf(key);
+    for (const wildcard of session.wildcards ?? []) {
+      if (wildcard.active) for (const key of this.membersOf(wildcard.venue, wildcard.slot)) sum += this.sequenceOf(key);
+    }
+    return sum;
+  }
+
+  /** Whether the feed behind the instrument is delivering. */
+  isLive(listing: Listing): boolean {
+    const venue = listing.venue.self;
+    if (venue !== null && venue !== listing.index && this.#cache.stateOf(topicKey(venue, STATUS_SLOT)) !== LIVE) return false;
+    const state = this.#cache.stateOf(topicKey(listing.index, STATUS_SLOT));
+    return state < 0 ? this.hasValue(listing) : state === LIVE || state === HALTED;
+  }
+
+  /** Whether anything but a status was ever said of the instrument. */
+  hasValue(listing: Listing): boolean {
+    for (let slot = 0; slot < VALUE_SLOTS; slot++) {
+      if (slot !== STATUS_SLOT && this.#cache.sequenceOf(topicKey(listing.index, slot)) > 0) return true;
+    }
+    return false;
+  }
+
+  /** An entry of `topics`. @param recent the option of a trades topic, 0 for none */
+  entryJson(key: TopicKey, recent: number): string {
+    const listing = this.#directory.at(instrumentOf(key));
+    if (!listing) throw new Error(`unreachable: topic ${key} of an unknown instrument`);
+    const meaning = meaningOf(slotOf(key));
+    return `{"channel":"${meaning.channel}","symbol":${JSON.stringify(listing.instrument.id)}${meaning.optionsJson}${
+      recent > 0 ? `,"recent":${recent}` : ""},"epoch":"${this.#epoch}","seq":${this.sequenceOf(key)},"live":${this.isLive(listing)}${
+      listing.instrument.simulated ? ',"simulated":true' : ""}}`;
+  }
+}

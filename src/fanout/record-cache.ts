@@ -1,0 +1,144 @@
+/**
+ * The newest record of every topic, and the last trades and closed bars: what snapshots are made of.
+ *
+ * Owns: copies of records, per topic. Runs on: the thread of its fan-out. Path: hot; a put copies words and allocates
+ * only when a topic is new or its record has grown.
+ */
+import { extraOf, HEADER_WORDS, KIND_BAR, KIND_TRADE, kindOf } from "../protocol/record.ts";
+import { slotOf, STATUS_SLOT, type TopicKey } from "../protocol/topic.ts";
+
+/** Where a kept record stands. */
+export interface KeptRecord {
+  readonly words: Float64Array;
+  readonly bytes: Uint8Array;
+  readonly at: number;
+}
+
+const RING_FIRST = 64;
+
+/** The last records of one topic, each in a place of the same size. */
+class Ring {
+  words: Float64Array;
+  bytes: Uint8Array;
+  stride: number;
+  capacity: number;
+  count = 0;
+  /** Place of the next record. */
+  next = 0;
+
+  constructor(stride: number, capacity: number) {
+    this.stride = stride;
+    this.capacity = capacity;
+    this.words = new Float64Array(stride * capacity);
+    this.bytes = new Uint8Array(this.words.buffer);
+  }
+
+  push(from: Float64Array, at: number, length: number): void {
+    const to = this.next * this.stride;
+    const words = this.words;
+    for (let i = 0; i < length; i++) words[to + i] = from[at + i] ?? 0;
+    this.next = this.next + 1 === this.capacity ? 0 : this.next + 1;
+    if (this.count < this.capacity) this.count++;
+  }
+
+  /** Word of the i-th oldest record. */
+  at(i: number): number {
+    const oldest = this.next - this.count + (this.next < this.count ? this.capacity : 0);
+    return ((oldest + i) % this.capacity) * this.stride;
+  }
+
+  /** The same records in places of another size or number. */
+  rebuilt(stride: number, capacity: number): Ring {
+    const ring = new Ring(stride, capacity);
+    for (let i = Math.max(0, this.count - capacity); i < this.count; i++) ring.push(this.words, this.at(i), this.stride);
+    return ring;
+  }
+}
+
+export interface RecordCacheOptions {
+  readonly ringTradesMax: number;
+  readonly ringBarsMax: number;
+  readonly ringBytesMax: number;
+}
+
+/** Records kept of a trade topic even when `ringBytesMax` is used up. */
+const RING_TRADES_MIN = 256;
+
+export class RecordCache {
+  readonly #options: RecordCacheOptions;
+  readonly #newest: (Float64Array | undefined)[] = [];
+  readonly #rings = new Map<TopicKey, Ring>();
+  #ringBytes = 0;
+
+  constructor(options: RecordCacheOptions) {
+    this.#options = options;
+  }
+
+  /** Keeps a copy of the record at words `at` to `end`. */
+  put(words: Float64Array, at: number, end: number): void {
+    const topic = words[at] ?? 0;
+    const length = end - at;
+    let kept = this.#newest[topic];
+    if (kept === undefined || kept.length < length) {
+      kept = new Float64Array(length);
+      this.#newest[topic] = kept;
+    }
+    for (let i = 0; i < length; i++) kept[i] = words[at + i] ?? 0;
+    const meta = words[at + 1] ?? 0;
+    const kind = kindOf(meta);
+    if (kind === KIND_TRADE) this.#keep(topic, words, at, length, this.#options.ringTradesMax);
+    else if (kind === KIND_BAR && extraOf(meta) === 1) this.#keep(topic, words, at, length, this.#options.ringBarsMax);
+  }
+
+  /** Sequence of the newest record of the topic; 0 when it has none. */
+  sequenceOf(topic: TopicKey): number {
+    return this.#newest[topic]?.[2] ?? 0;
+  }
+
+  newest(topic: TopicKey): KeptRecord | null {
+    const words = this.#newest[topic];
+    return words ? { words, bytes: new Uint8Array(words.buffer), at: 0 } : null;
+  }
+
+  /** State (index into STATUS_STATES) of the instrument, or -1 when nothing was ever said. */
+  stateOf(statusTopic: TopicKey): number {
+    const meta = slotOf(statusTopic) === STATUS_SLOT ? this.#newest[statusTopic]?.[1] : undefined;
+    return meta === undefined ? -1 : extraOf(meta) & 7;
+  }
+
+  /** The last `count` kept trades or closed bars, oldest first; fewer when fewer are kept. */
+  recent(topic: TopicKey, count: number): KeptRecord[] {
+    const ring = this.#rings.get(topic);
+    const found: KeptRecord[] = [];
+    if (!ring) return found;
+    for (let i = Math.max(0, ring.count - count); i < ring.count; i++) found.push({ words: ring.words, bytes: ring.bytes, at: ring.at(i) });
+    return found;
+  }
+
+  /** Bytes of all rings. */
+  get ringBytes(): number {
+    return this.#ringBytes;
+  }
+
+  #keep(topic: TopicKey, words: Float64Array, at: number, length: number, max: number): void {
+    let ring = this.#rings.get(topic);
+    if (ring === undefined) {
+      ring = this.#replace(topic, undefined, new Ring(Math.max(length, HEADER_WORDS + 4), Math.min(max, RING_FIRST)));
+    } else if (length > ring.stride) {
+      ring = this.#replace(topic, ring, ring.rebuilt(length, ring.capacity));
+    } else if (ring.count === ring.capacity && ring.capacity < max && this.#mayGrow(ring)) {
+      ring = this.#replace(topic, ring, ring.rebuilt(ring.stride, Math.min(max, ring.capacity * 2)));
+    }
+    ring.push(words, at, length);
+  }
+
+  #mayGrow(ring: Ring): boolean {
+    return ring.capacity < RING_TRADES_MIN || this.#ringBytes + ring.words.byteLength <= this.#options.ringBytesMax;
+  }
+
+  #replace(topic: TopicKey, old: Ring | undefined, ring: Ring): Ring {
+    this.#ringBytes += ring.words.byteLength - (old?.words.byteLength ?? 0);
+    this.#rings.set(topic, ring);
+    return ring;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * One client connection: who it is, what it holds, and its budgets. State only; the rules stand beside it.
+ *
+ * Owns: its fields, written by the modules of its fan-out. Small on purpose: there are many thousands of them.
+ */
+import type { Scope } from "../ports/access.ts";
+import type { Command } from "../protocol/commands.ts";
+import type { CommandId } from "../protocol/errors.ts";
+import type { Slot, TopicKey } from "../protocol/topic.ts";
+
+/** What a session needs of its socket; the library's WebSocket fits as it is. */
+export interface Socket {
+  /** 0: queued, will drain; 1: written; 2: dropped. */
+  send(text: string): number;
+  subscribe(topic: string): boolean;
+  unsubscribe(topic: string): boolean;
+  ping(): number;
+  /** Close frame with code and reason, after what is queued. */
+  end(code: number, reason: string): void;
+  /** Drops the connection without a close frame. */
+  close(): void;
+  getBufferedAmount(): number;
+  cork(run: () => void): unknown;
+}
+
+/** A held `*` or `venue:*` of one channel with its options. */
+export interface Wildcard {
+  /** Null: every venue. */
+  readonly venue: string | null;
+  readonly slot: Slot;
+  /** Id of the command that made it: later instruments are announced under it. */
+  id: CommandId;
+  /** Native wildcard topics held for it (see subscriptions.ts). */
+  readonly natives: number[];
+  /** False while its members are still being started one by one. */
+  active: boolean;
+}
+
+export type Phase = "opening" | "redeeming" | "open" | "closed";
+
+/** A command that waits until the subscriptions before it have been started. */
+export type Waiting = Extract<Command, { readonly type: "subscribe" | "unsubscribe" | "list" }>;
+
+export class Session {
+  socket: Socket | null = null;
+  readonly address: string;
+  phase: Phase = "opening";
+  id = "";
+  keyId = "";
+  scopes: readonly Scope[] = [];
+  /** Whether it counts among the sessions of its address. */
+  hasPlace = false;
+  /** Place in the list of all sessions. */
+  place = -1;
+  /** Milliseconds of the monotonic clock, whole. */
+  openedMs = 0;
+  lastByteMs = 0;
+  lastPingMs = 0;
+  /** Added to the sum of the sequences of what is held, this is the number of data messages since `auth`. */
+  messagesBase = 0;
+  /** Command budget, in hundredths of a command. */
+  tokens = 0;
+  tokensAtMs = 0;
+  refused = 0;
+  refusedSinceMs = 0;
+  malformed = 0;
+  malformedSinceMs = 0;
+  /** Topics held one by one. */
+  readonly topics: TopicKey[] = [];
+  wildcards: Wildcard[] | null = null;
+  /** `recent` of trade topics, where it is not 0. */
+  recents: Map<TopicKey, number> | null = null;
+  /** The subscription that is being started. */
+  start: Start | null = null;
+  waiting: Waiting[] | null = null;
+
+  constructor(address: string) {
+    this.address = address;
+  }
+}
+
+/**
+ * A subscription on its way: its topics begin chunk by chunk, as the socket takes them. What it takes over from earlier
+ * subscriptions goes on as it is until the last topic has begun, and changes hands in that one turn.
+ */
+export interface Start {
+  readonly id: CommandId;
+  readonly keys: TopicKey[];
+  /** How many of `keys` have begun. */
+  done: number;
+  readonly recent: number;
+  /** The wildcards that keys belong to; native when the last key has begun. */
+  readonly wildcards: readonly Wildcard[];
+  /** Topics that the session has already, alone or by a wildcard: acknowledged at their position, no snapshot. */
+  readonly held: Set<TopicKey>;
+  /** Topics that are native one by one only until their wildcard is. */
+  readonly temporary: TopicKey[];
+  /** Held wildcards that end with this subscription, because it claims members of them. */
+  readonly replaced: readonly Wildcard[];
+  /** Topics held alone that a new wildcard takes over. */
+  readonly absorbed: readonly TopicKey[];
+  /** Members `rejected` and `replaced` of the last answer, as JSON with a leading comma. */
+  readonly remarksJson: string;
+}
+
+export function covers(wildcard: Wildcard, venue: string, slot: Slot): boolean {
+  return wildcard.slot === slot && (wildcard.venue === null || wildcard.venue === venue);
+}

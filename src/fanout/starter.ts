@@ -1,0 +1,152 @@
+/**
+ * Begins the topics of a subscription: acknowledgement, snapshots, then native delivery, chunk by chunk.
+ *
+ * A topic begins in the turn in which its snapshot is handed to the socket, so nothing lies between the two. Large
+ * subscriptions wait for the socket between chunks. Runs on: the thread of its fan-out. Path: per subscription.
+ */
+import type { Clock } from "../core/clock.ts";
+import { BOOK_DEPTHS } from "../market/market-event.ts";
+import { idJson } from "../protocol/errors.ts";
+import { encodeJson } from "../protocol/json-codec.ts";
+import { BOOK_SLOT, instrumentOf, sequenceTopic, slotOf, TRADES_SLOT, type TopicKey } from "../protocol/topic.ts";
+import type { Directory } from "./directory.ts";
+import type { FanoutOptions } from "./options.ts";
+import type { Positions } from "./positions.ts";
+import type { KeptRecord, RecordCache } from "./record-cache.ts";
+import { covers, type Session, type Socket, type Start } from "./session.ts";
+import type { Subscriptions } from "./subscriptions.ts";
+
+/** A chunk ends when its snapshots reach this many characters. */
+const CHUNK_CHARS = 64 * 1024;
+/** Chunks begun in one turn of the loop, so that one large subscription does not hold up everybody. */
+const CHUNKS_PER_TURN = 4;
+
+export class Starter {
+  readonly #clock: Clock;
+  readonly #options: FanoutOptions;
+  readonly #directory: Directory;
+  readonly #cache: RecordCache;
+  readonly #subscriptions: Subscriptions;
+  readonly #positions: Positions;
+  /** Called when the session's subscription has wholly begun. */
+  readonly #onStarted: (session: Session) => void;
+  snapshots = 0;
+  paced = 0;
+
+  constructor(clock: Clock, options: FanoutOptions, parts: { directory: Directory; cache: RecordCache; subscriptions: Subscriptions; positions: Positions }, onStarted: (session: Session) => void) {
+    this.#clock = clock;
+    this.#options = options;
+    this.#directory = parts.directory;
+    this.#cache = parts.cache;
+    this.#subscriptions = parts.subscriptions;
+    this.#positions = parts.positions;
+    this.#onStarted = onStarted;
+  }
+
+  begin(session: Session, start: Start): void {
+    session.start = start;
+    this.go(session);
+  }
+
+  /** Goes on with a session whose socket takes more. */
+  go(session: Session): void {
+    const socket = session.socket;
+    for (let chunks = 0; session.start !== null && socket !== null && session.phase === "open"; chunks++) {
+      if (socket.getBufferedAmount() > this.#options.startPacingBytes) {
+        this.paced++;
+        return;
+      }
+      if (chunks === CHUNKS_PER_TURN) {
+        this.#clock.endOfTurn(() => this.go(session));
+        return;
+      }
+      const start = session.start;
+      socket.cork(() => this.#chunk(session, socket, start));
+      if (start.done >= start.keys.length && session.start === start) {
+        this.#finish(session, start);
+        this.#onStarted(session);
+      }
+    }
+  }
+
+  #chunk(session: Session, socket: Socket, start: Start): void {
+    const frames: string[] = [];
+    const first = start.done;
+    let topics = "";
+    let chars = 0;
+    while (start.done < start.keys.length && start.done - first < this.#options.topicsPerAnswerMax && chars < CHUNK_CHARS) {
+      const key = start.keys[start.done++] ?? 0;
+      topics += `${topics === "" ? "" : ","}${this.#positions.entryJson(key, session.recents?.get(key) ?? 0)}`;
+      if (start.held.has(key)) continue;
+      const frame = this.#snapshot(key, start.recent);
+      if (frame === null) continue;
+      frames.push(frame);
+      chars += frame.length;
+    }
+    const more = start.done < start.keys.length;
+    socket.send(`{"type":"subscribed"${idJson(start.id)},"topics":[${topics}]${more ? ',"rejected":[]' : start.remarksJson},"more":${more}}`);
+    for (const frame of frames) socket.send(frame);
+    this.snapshots += frames.length;
+    for (let i = first; i < start.done; i++) this.#deliver(session, start, start.keys[i] ?? 0);
+  }
+
+  #deliver(session: Session, start: Start, key: TopicKey): void {
+    if (start.held.has(key)) return;
+    (this.#isCovered(start, key) ? start.temporary : session.topics).push(key);
+    session.messagesBase -= this.#positions.sequenceOf(key);
+    this.#subscriptions.hold(session, key);
+  }
+
+  #isCovered(start: Start, key: TopicKey): boolean {
+    const venue = this.#directory.at(instrumentOf(key))?.venue.name ?? "";
+    return start.wildcards.some((wildcard) => covers(wildcard, venue, slotOf(key)));
+  }
+
+  /** Everything changes hands in one turn, without a publish in between: no hole, no double. */
+  #finish(session: Session, start: Start): void {
+    const before = this.#positions.sumOf(session);
+    this.#changeHands(session, start);
+    session.start = null;
+    session.messagesBase += before - this.#positions.sumOf(session);
+  }
+
+  #changeHands(session: Session, start: Start): void {
+    for (const wildcard of start.replaced) {
+      this.#subscriptions.releaseWildcard(session, wildcard);
+      session.wildcards?.splice(session.wildcards.indexOf(wildcard), 1);
+    }
+    for (const key of start.absorbed) {
+      this.#subscriptions.release(session, key);
+      session.topics.splice(session.topics.indexOf(key), 1);
+    }
+    for (const wildcard of start.wildcards) {
+      for (const venue of this.#directory.venues()) {
+        if (wildcard.venue === null || wildcard.venue === venue.name) this.#subscriptions.holdWildcard(session, wildcard, venue.number);
+      }
+      wildcard.active = true;
+    }
+    for (const key of start.temporary) this.#subscriptions.release(session, key);
+    start.temporary.length = 0;
+    for (const key of start.held) {
+      if (session.topics.includes(key) || this.#isCovered(start, key)) continue;
+      session.topics.push(key);
+      this.#subscriptions.hold(session, key);
+    }
+  }
+
+  #snapshot(key: TopicKey, recent: number): string | null {
+    const kept = slotOf(key) === TRADES_SLOT
+      ? recent > 0 ? this.#cache.recent(key, recent) : []
+      : this.#newest(sequenceTopic(key));
+    if (kept.length === 0) return null;
+    const listing = this.#directory.at(instrumentOf(key));
+    if (!listing) return null;
+    const depth = slotOf(key) >= BOOK_SLOT ? BOOK_DEPTHS[slotOf(key) - BOOK_SLOT] ?? 0 : 0;
+    return `[${kept.map((record) => encodeJson(record.words, record.bytes, record.at, listing.codec, depth, true)).join(",")}]`;
+  }
+
+  #newest(topic: TopicKey): KeptRecord[] {
+    const kept = this.#cache.newest(topic);
+    return kept ? [kept] : [];
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Who wants which topic: counts per topic and per wildcard, and the native topic names behind them.
+ *
+ * Owns: the counts of one fan-out. Path: the counts are read per record, written per subscription.
+ */
+import { SLOTS, type Slot, type TopicKey } from "../protocol/topic.ts";
+import type { Session, Wildcard } from "./session.ts";
+
+const KEYS_FIRST = 1024;
+
+/** The native topic of everything that all authenticated sessions get. */
+export const EVERYBODY = "all";
+
+export class Subscriptions {
+  /** Sessions that hold the topic natively, by topic key. */
+  counts = new Int32Array(KEYS_FIRST);
+  /** Sessions that hold the wildcard of (venue number * 16 + slot). */
+  wildcardCounts = new Int32Array(SLOTS * 64);
+  /** Sum of both. */
+  total = 0;
+  readonly #names: string[] = [];
+  readonly #wildcardNames: string[] = [];
+
+  /** Makes room for the topics of one more instrument and venue. */
+  reserve(keyEnd: number, venueEnd: number): void {
+    if (keyEnd > this.counts.length) this.counts = grown(this.counts, keyEnd);
+    if (venueEnd * SLOTS > this.wildcardCounts.length) this.wildcardCounts = grown(this.wildcardCounts, venueEnd * SLOTS);
+  }
+
+  nameOf(key: TopicKey): string {
+    return (this.#names[key] ??= `t${key.toString(36)}`);
+  }
+
+  wildcardNameOf(native: number): string {
+    return (this.#wildcardNames[native] ??= `w${native.toString(36)}`);
+  }
+
+  static wildcardKey(venueNumber: number, slot: Slot): number {
+    return venueNumber * SLOTS + slot;
+  }
+
+  hold(session: Session, key: TopicKey): void {
+    if (session.socket?.subscribe(this.nameOf(key))) {
+      this.counts[key] = (this.counts[key] ?? 0) + 1;
+      this.total++;
+    }
+  }
+
+  release(session: Session, key: TopicKey): void {
+    if (session.socket?.unsubscribe(this.nameOf(key))) this.#lowered(key);
+  }
+
+  holdWildcard(session: Session, wildcard: Wildcard, venueNumber: number): void {
+    const native = Subscriptions.wildcardKey(venueNumber, wildcard.slot);
+    wildcard.natives.push(native);
+    if (session.socket?.subscribe(this.wildcardNameOf(native))) {
+      this.wildcardCounts[native] = (this.wildcardCounts[native] ?? 0) + 1;
+      this.total++;
+    }
+  }
+
+  releaseWildcard(session: Session, wildcard: Wildcard): void {
+    for (const native of wildcard.natives) {
+      if (session.socket?.unsubscribe(this.wildcardNameOf(native))) this.#wildcardLowered(native);
+    }
+    wildcard.natives.length = 0;
+  }
+
+  /** The socket is gone, and with it its native subscriptions: only the counts are left to correct. */
+  forget(session: Session): void {
+    for (const key of session.topics) this.#lowered(key);
+    for (const key of session.start?.temporary ?? []) this.#lowered(key);
+    for (const wildcard of session.wildcards ?? []) {
+      for (const native of wildcard.natives) this.#wildcardLowered(native);
+    }
+  }
+
+  #lowered(key: TopicKey): void {
+    this.counts[key] = (this.counts[key] ?? 0) - 1;
+    this.total--;
+  }
+
+  #wildcardLowered(native: number): void {
+    this.wildcardCounts[native] = (this.wildcardCounts[native] ?? 0) - 1;
+    this.total--;
+  }
+}
+
+function grown(from: Int32Array, length: number): Int32Array<ArrayBuffer> {
+  const to = new Int32Array(Math.max(length, from.length * 2));
+  to.set(from);
+  return to;
+}

@@ -1,0 +1,133 @@
+/**
+ * The commands of clients (protocol section 2) and their hand-written decoder: foreign text in, a command or an error out.
+ */
+import { BAR_INTERVALS, BOOK_DEPTHS, type BarInterval, type BookDepth } from "../market/market-event.ts";
+import type { CommandId, StreamErrorCode } from "./errors.ts";
+import { type Channel, CHANNELS } from "./topic.ts";
+
+export interface TopicSelection {
+  readonly channel: Channel;
+  readonly symbols: readonly string[];
+  readonly interval: BarInterval;
+  readonly depth: BookDepth;
+  /** How many past trades the snapshot holds. */
+  readonly recent: number;
+  /** All or nothing. */
+  readonly atomic: boolean;
+}
+
+export type Command =
+  | { readonly type: "auth"; readonly id: CommandId; readonly apiKey: string }
+  | { readonly type: "subscribe"; readonly id: CommandId; readonly topics: TopicSelection }
+  /** `topics` null: all. */
+  | { readonly type: "unsubscribe"; readonly id: CommandId; readonly topics: TopicSelection | null }
+  | { readonly type: "list"; readonly id: CommandId }
+  | { readonly type: "ping"; readonly id: CommandId }
+  /** `during` is the type of the command that has the fault; empty when it could not be told. */
+  | { readonly type: "fault"; readonly id: CommandId; readonly code: StreamErrorCode; readonly message: string; readonly during: string };
+
+export interface CommandLimits {
+  readonly symbolsPerFrameMax: number;
+  readonly recentTradesMax: number;
+}
+
+type Fields = { readonly [name: string]: unknown };
+
+function fault(id: CommandId, code: StreamErrorCode, message: string, during = ""): Command {
+  return { type: "fault", id, code, message, during };
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Never throws: what cannot be read is a `fault` with its code. */
+export function decodeCommand(text: string, limits: CommandLimits): Command {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    return fault(null, 400, `a frame must be one JSON object: ${error instanceof Error ? error.message.slice(0, 120) : "not JSON"}`);
+  }
+  if (!isFields(parsed)) return fault(null, 400, "a frame must be one JSON object with a member `type`");
+  const given = parsed["id"];
+  if (given !== undefined && given !== null && typeof given !== "string" && typeof given !== "number") {
+    return fault(null, 400, "`id` must be a number or a string");
+  }
+  if (typeof given === "string" && given.length > 128) return fault(null, 400, "`id` must have at most 128 characters");
+  const id: CommandId = given ?? null;
+  switch (parsed["type"]) {
+    case "auth": return decodeAuth(parsed, id);
+    case "subscribe": return decodeSubscribe(parsed, id, limits);
+    case "unsubscribe": return decodeUnsubscribe(parsed, id, limits);
+    case "list": return { type: "list", id };
+    case "ping": return { type: "ping", id };
+    default: return fault(id, 400, "`type` must be one of auth, subscribe, unsubscribe, list, ping");
+  }
+}
+
+function decodeAuth(from: Fields, id: CommandId): Command {
+  const apiKey = from["api_key"];
+  if (typeof apiKey !== "string") return fault(id, 400, "`api_key` must be a string: a key (tk_...) or a ticket (tt_...)", "auth");
+  const encoding = from["encoding"];
+  if (encoding !== undefined && encoding !== "json") return fault(id, 414, "`encoding` must be \"json\": this server does not offer another one yet", "auth");
+  return { type: "auth", id, apiKey };
+}
+
+function decodeSubscribe(from: Fields, id: CommandId, limits: CommandLimits): Command {
+  const topics = decodeSelection(from, id, limits);
+  if ("type" in topics) return topics;
+  if (from["every_ms"] !== undefined) return fault(id, 414, "`every_ms` is not offered by this server yet: leave it out to get every event");
+  if (from["resume"] !== undefined) return fault(id, 414, "`resume` is not offered by this server yet: leave it out to start with a snapshot");
+  return { type: "subscribe", id, topics };
+}
+
+function decodeUnsubscribe(from: Fields, id: CommandId, limits: CommandLimits): Command {
+  if (from["all"] === true) return { type: "unsubscribe", id, topics: null };
+  if (from["all"] !== undefined && from["all"] !== false) return fault(id, 414, "`all` must be true or absent");
+  const topics = decodeSelection(from, id, limits);
+  return "type" in topics ? topics : { type: "unsubscribe", id, topics };
+}
+
+function decodeSelection(from: Fields, id: CommandId, limits: CommandLimits): TopicSelection | Command {
+  const channel = CHANNELS.find((name) => name === from["channel"]);
+  if (channel === undefined) {
+    return typeof from["channel"] === "string"
+      ? fault(id, 410, `\`channel\` must be one of ${CHANNELS.join(", ")}`)
+      : fault(id, 400, `\`channel\` is missing: one of ${CHANNELS.join(", ")}`);
+  }
+  const symbols = stringsOf(from["symbols"]);
+  if (symbols === null || symbols.length === 0) return fault(id, 400, "`symbols` must be a non-empty array of strings such as \"sim:BTC-USD\"");
+  if (symbols.length > limits.symbolsPerFrameMax) return fault(id, 414, `\`symbols\` must have at most ${limits.symbolsPerFrameMax} entries, found ${symbols.length}: send several frames`);
+  const options = decodeOptions(from, id, channel, limits);
+  return "type" in options ? options : { channel, symbols, ...options };
+}
+
+type Options = Pick<TopicSelection, "interval" | "depth" | "recent" | "atomic">;
+
+function decodeOptions(from: Fields, id: CommandId, channel: Channel, limits: CommandLimits): Options | Command {
+  const interval = from["interval"] === undefined ? "1m" : BAR_INTERVALS.find((name) => name === from["interval"]);
+  if (interval === undefined) return fault(id, 414, `\`interval\` must be one of ${BAR_INTERVALS.join(", ")}`);
+  if (from["interval"] !== undefined && channel !== "bars") return fault(id, 414, "`interval` is an option of bars only");
+  const depth = from["depth"] === undefined ? 10 : BOOK_DEPTHS.find((levels) => levels === from["depth"]);
+  if (depth === undefined) return fault(id, 414, `\`depth\` must be one of ${BOOK_DEPTHS.join(", ")}`);
+  if (from["depth"] !== undefined && channel !== "book") return fault(id, 414, "`depth` is an option of book only");
+  const recent = from["recent"] ?? 0;
+  if (typeof recent !== "number" || !Number.isInteger(recent) || recent < 0 || recent > limits.recentTradesMax) {
+    return fault(id, 414, `\`recent\` must be a whole number from 0 to ${limits.recentTradesMax}`);
+  }
+  if (from["recent"] !== undefined && channel !== "trades") return fault(id, 414, "`recent` is an option of trades only");
+  const atomic = from["atomic"] ?? false;
+  if (typeof atomic !== "boolean") return fault(id, 414, "`atomic` must be true or false");
+  return { interval, depth, recent, atomic };
+}
+
+function stringsOf(value: unknown): string[] | null {
+  if (!Array.isArray(value)) return null;
+  const strings: string[] = [];
+  for (const entry of value) {
+    if (typeof entry !== "string") return null;
+    strings.push(entry);
+  }
+  return strings;
+}
