@@ -32,7 +32,7 @@ export class KeyFile implements KeyStore {
 
   /** Usable keys. The file is read again only when it changed. @throws {ResourceError} when it cannot be read. */
   async list(): Promise<readonly KeyRecord[]> {
-    return (await this.#read()).filter((key) => key.revokedAt === null).map(({ revokedAt: _, ...record }) => record);
+    return (await this.#read()).filter((key) => key.revokedAt === null).map(({ revokedAt: _revokedAt, ...record }) => record);
   }
 
   async knows(digest: string): Promise<boolean> {

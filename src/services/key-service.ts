@@ -45,7 +45,7 @@ export class KeyService implements Component, KeyCheck, MetricSource {
   readonly #listeners: ((change: KeyChange) => void)[] = [];
   #byDigest: ReadonlyMap<string, KeyRecord> = new Map();
   #poll: Timer | null = null;
-  #refreshing: Promise<void> | null = null;
+  #refreshing: Promise<void> = Promise.resolve();
   #failures = 0;
   #lastFailure = "";
 
@@ -61,7 +61,7 @@ export class KeyService implements Component, KeyCheck, MetricSource {
 
   stop(): Promise<void> {
     this.#poll?.stop();
-    return this.#refreshing ?? Promise.resolve();
+    return this.#refreshing;
   }
 
   /** What the key allows; null when it is unknown. One hash and one look-up, the digests compared in constant time. */
@@ -109,11 +109,9 @@ export class KeyService implements Component, KeyCheck, MetricSource {
     return isRevoked;
   }
 
-  /** Asks the store now. A store that cannot be read leaves the keys as they are; it is counted and logged once. */
+  /** Asks the store, after whoever is asking it now. A store that cannot be read leaves the keys as they are; counted, logged once. */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#refresh().finally(() => {
-      this.#refreshing = null;
-    });
+    this.#refreshing = this.#refreshing.then(() => this.#refresh());
     return this.#refreshing;
   }
 

@@ -1,0 +1,22 @@
+/**
+ * Types of pino-roll, which ships none: only what we use.
+ */
+declare module "pino-roll" {
+  interface RolledFile {
+    write(line: string): boolean;
+    flushSync(): void;
+    end(): void;
+    on(event: "error", listener: (error: Error) => void): void;
+    once(event: "close", listener: () => void): void;
+  }
+  interface Options {
+    readonly file: string;
+    readonly frequency: "daily";
+    readonly dateFormat: string;
+    /** `10b`, `100m`. */
+    readonly size: string;
+    readonly mkdir: boolean;
+    readonly limit: { readonly count: number; readonly removeOtherLogFiles: boolean };
+  }
+  export default function build(options: Options): Promise<RolledFile>;
+}

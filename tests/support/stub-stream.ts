@@ -1,0 +1,61 @@
+/**
+ * Stands in for the stream thread: speaks the control protocol without market data. FEED_INSTRUMENTS says how it behaves.
+ *
+ * `stub:fail-once`, `stub:fail-always`, `stub:hang`, `stub:refuse`, `stub:mute`; anything else: it behaves.
+ */
+import { createServer } from "node:net";
+import { existsSync, writeFileSync } from "node:fs";
+import { parentPort, workerData } from "node:worker_threads";
+import type { StreamOptions } from "../../src/compose/stream-options.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import type { StreamCommand, StreamNotice } from "../../src/ports/stream-control.ts";
+
+const options: StreamOptions = workerData;
+const [mode, marker = ""] = (options.feedInstruments[0] ?? "").split("=");
+const port = parentPort;
+if (!port) throw new Error("expected to run as a worker thread");
+const say = (notice: StreamNotice): void => port.postMessage(notice);
+const server = createServer((socket) => socket.end());
+const state = (): void => say({
+  type: "state",
+  feeds: [{ name: "sim", venues: ["sim"], state: "live", reason: "", ageMs: 1, reconnects: 0, instruments: 2, simulated: true }],
+});
+
+function end(code: number): void {
+  server.close();
+  systemClock.after(5, () => process.exit(code));
+}
+
+const isFailing = mode === "stub:fail-always" || (mode === "stub:fail-once" && !existsSync(marker));
+if (mode === "stub:refuse") {
+  say({ type: "failed", message: "stub refuses" });
+  end(1);
+} else {
+  server.listen(options.streamPort, options.host, () => {
+    const address = server.address();
+    say({ type: "listening", port: typeof address === "object" && address ? address.port : 0 });
+    say({ type: "log", level: "info", fields: { keys: options.keys.map((key) => key.keyId) }, message: "stub listens" });
+    if (mode !== "stub:mute") systemClock.every(100, state);
+    state();
+    if (isFailing) {
+      if (marker !== "") writeFileSync(marker, "");
+      systemClock.after(50, () => {
+        say({ type: "failed", message: "stub failed" });
+        end(1);
+      });
+    }
+    if (mode === "stub:hang") systemClock.after(50, () => {
+      for (;;);
+    });
+  });
+}
+
+port.on("message", (command: StreamCommand) => {
+  if (command.type === "drain") say({ type: "drained", sessions: 3 });
+  if (command.type === "keys") say({ type: "log", level: "info", fields: { revoked: command.change.revoked, added: command.change.added.map((k) => k.keyId) }, message: "stub keys" });
+  if (command.type === "report") say({ type: "report", call: command.call, report: { feeds: [], sessions: 3, samples: [{ name: "ticker_sessions", help: "Sessions", type: "gauge", labels: { worker: "0" }, value: 3 }] } });
+  if (command.type === "stop") {
+    say({ type: "stopped" });
+    end(0);
+  }
+});
