@@ -61,7 +61,8 @@ async function* readLines(path: string): AsyncGenerator<string> {
   let pending = "";
   try {
     for await (const chunk of stream) {
-      const lines = (pending + String(chunk)).split("\n");
+      const lines = String(chunk).split("\n");
+      lines[0] = pending + (lines[0] ?? "");
       pending = lines.pop() ?? "";
       if (pending.length > CAPTURE_LINE_MAX) throw new Error(`a line has more than ${CAPTURE_LINE_MAX} characters`);
       yield* lines;

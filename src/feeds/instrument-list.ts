@@ -17,9 +17,14 @@ export interface ListedInstrument {
   readonly venue: string;
   readonly symbol: string;
   readonly native: string;
-  /** Decimal text of the smallest step; it also decides the number of decimals. */
+  /** Decimal text of the smallest step; the scale has at least its decimals. */
   readonly tick: unknown;
   readonly lot: unknown;
+  /**
+   * For a venue that still shows orders made when a step was finer: decimals that it writes at most, and decimal text
+   * of the largest price and order. The scale gets as many of those decimals as 2^53 leaves room for.
+   */
+  readonly room?: { readonly decimals: number; readonly priceMax: unknown; readonly sizeMax: unknown };
   readonly state: Instrument["state"];
 }
 
@@ -41,8 +46,9 @@ function instrumentOf(listed: ListedInstrument): Instrument | null {
   const tick = positiveText(listed.tick);
   const lot = positiveText(listed.lot);
   if (tick === null || lot === null) return null;
-  const priceScale = decimalsOf(tick);
-  const sizeScale = decimalsOf(lot);
+  const room = listed.room;
+  const priceScale = Math.max(decimalsOf(tick), room === undefined ? 0 : decimalsThatFit(room.decimals, room.priceMax));
+  const sizeScale = Math.max(decimalsOf(lot), room === undefined ? 0 : decimalsThatFit(room.decimals, room.sizeMax));
   try {
     return {
       id: instrumentId(listed.venue, listed.symbol), venue: listed.venue, symbol: listed.symbol, native: listed.native,
@@ -54,6 +60,18 @@ function instrumentOf(listed: ListedInstrument): Instrument | null {
     if (error instanceof RangeError) return null;
     throw error;
   }
+}
+
+/** A level may hold a hundred times the largest order; a number below 2^53 has at least 15 digits. */
+const SPARE_DIGITS = 2;
+const EXACT_DIGITS = 15;
+
+function decimalsThatFit(decimals: number, largest: unknown): number {
+  const text = positiveText(largest);
+  if (text === null) return 0;
+  const point = text.indexOf(".");
+  const wholeDigits = point < 0 ? text.length : point;
+  return Math.max(0, Math.min(decimals, EXACT_DIGITS - SPARE_DIGITS - wholeDigits));
 }
 
 /** Decimal text of the smallest step with so many decimals: 2 is "0.01". Null when it is no whole number from 0 to 15. */
