@@ -78,6 +78,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
   #pulledIn = 0;
   #added: Entry[] = [];
   #addTimer: Timer | null = null;
+  #lostBooks: Entry[] = [];
   #isRunning = false;
   // Of the message being read.
   #nowMs = 0;
@@ -95,7 +96,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     this.#set.adopt = (entry) => this.#pullIn(entry);
     this.#status = new FeedStatus(sink, clock, this.#set, sink.define(venueInstrument(profile.venue, "wall")));
     this.#rest = new VenueRest(options.restUrl ?? profile.restUrl, { ...REST_LIMITS, ...options.rest }, tap?.answered);
-    this.#resyncs = new ResyncPlan(clock, random, (entry) => this.#session.resync(entry), { ...RESYNC_LIMITS, ...options.resync });
+    this.#resyncs = new ResyncPlan(clock, random, (entry) => this.#ask(entry), { ...RESYNC_LIMITS, ...options.resync });
     this.#malformed = new MalformedLog(profile.venue, clock, log);
     this.#connection = new FeedConnection({
       name: profile.venue, owner: this, clock, log, random, tap,
@@ -184,6 +185,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
   closed(reason: DisconnectReason, detail: string): void {
     this.#session.reset();
     this.#resyncs.clear();
+    this.#lostBooks.length = 0;
     this.#added = [];
     for (const entry of this.#set.carried) {
       if (entry.hasUnnumberedTrades) this.#lost(entry, null);
@@ -258,6 +260,16 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
         sink.endOfRead(true);
       },
     };
+  }
+
+  /** Books lost in one read are asked for together, after it. */
+  #ask(entry: Entry): void {
+    if (this.#lostBooks.push(entry) > 1) return;
+    this.#options.clock.endOfTurn(() => {
+      const entries = this.#lostBooks;
+      this.#lostBooks = [];
+      if (this.#connection.isOpen && entries.length > 0) this.#session.resync(entries);
+    });
   }
 
   /** Trade numbers of these venues have no holes, so a jump is a count of trades that never came. */

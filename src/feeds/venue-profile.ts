@@ -31,8 +31,8 @@ export interface VenueSession extends MetricSource {
   opened(): void;
   /** Carries more on the open connection. */
   subscribe(added: readonly Entry[]): void;
-  /** Asks for a fresh snapshot of the book. */
-  resync(entry: Entry): void;
+  /** Asks for fresh snapshots of these books, all at once: venues limit messages per second. */
+  resync(entries: readonly Entry[]): void;
   /** One message as `JSON.parse` made it. */
   message(message: unknown, receiveTime: Micros): void;
   reset(): void;
@@ -55,7 +55,7 @@ export interface VenueProfile {
   /** @throws {FeedError} when the body is no list. */
   parseList(body: unknown): InstrumentList;
   /** Further spellings of a native one in messages. */
-  spellings(native: string): readonly string[];
+  readonly spellings: (native: string) => readonly string[];
   /** A usable definition for a configured name while the list cannot be had; null when the name tells too little. */
   assume(symbol: string): Instrument | null;
   /** The address to open, given the configured one. */

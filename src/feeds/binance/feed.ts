@@ -57,8 +57,8 @@ class BinanceSession implements VenueSession {
     }
   }
 
-  resync(entry: Entry): void {
-    this.#snapshots.ask(entry);
+  resync(entries: readonly Entry[]): void {
+    for (const entry of entries) this.#snapshots.ask(entry);
   }
 
   message(message: unknown, receiveTime: Micros): void {

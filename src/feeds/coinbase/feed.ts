@@ -55,9 +55,9 @@ class CoinbaseSession implements VenueSession {
     for (const channel of CHANNELS[this.#dialect]) this.#say("subscribe", channel, added);
   }
 
-  resync(entry: Entry): void {
-    this.#say("unsubscribe", "level2", [entry]);
-    this.#say("subscribe", "level2", [entry]);
+  resync(entries: readonly Entry[]): void {
+    this.#say("unsubscribe", "level2", entries);
+    this.#say("subscribe", "level2", entries);
   }
 
   message(message: unknown, receiveTime: Micros): void {

@@ -54,9 +54,9 @@ class KrakenSession implements VenueSession {
     for (const channel of ["book", "trade", "ticker"] as const) this.#say("subscribe", channel, added);
   }
 
-  resync(entry: Entry): void {
-    this.#say("unsubscribe", "book", [entry]);
-    this.#say("subscribe", "book", [entry]);
+  resync(entries: readonly Entry[]): void {
+    this.#say("unsubscribe", "book", entries);
+    this.#say("subscribe", "book", entries);
   }
 
   message(message: unknown, receiveTime: Micros): void {
@@ -94,14 +94,19 @@ class KrakenSession implements VenueSession {
   }
 }
 
-/** `BTC-USD` or `BTC/USD`; the WebSocket v1 and the list say XBT and XDG where everybody else says BTC and DOGE. */
+/** Kraken's own codes, used by WebSocket v1 and in the list, and what everybody else says. */
+const OWN_CODES = [["XBT", "BTC"], ["XDG", "DOGE"]] as const;
+
+/** `BTC-USD` or `BTC/USD`, in Kraken's codes or the common ones. */
 export function assumeKraken(name: string): Instrument | null {
   const match = /^([A-Z0-9]+)[-/]([A-Z0-9]+)$/.exec(name.toUpperCase());
   if (match === null) return null;
-  const [base, quote] = [match[1] ?? "", match[2] ?? ""];
-  const common = (code: string): string => (code === "XBT" ? "BTC" : code === "XDG" ? "DOGE" : code);
-  const own = (code: string): string => (code === "BTC" ? "XBT" : code === "DOGE" ? "XDG" : code);
-  return assumedInstrument("kraken", `${common(base)}-${common(quote)}`, `${own(base)}/${own(quote)}`);
+  let [common, own] = [[match[1] ?? "", match[2] ?? ""], [match[1] ?? "", match[2] ?? ""]];
+  for (const [theirs, ours] of OWN_CODES) {
+    common = common.map((code) => (code === theirs ? ours : code));
+    own = own.map((code) => (code === ours ? theirs : code));
+  }
+  return assumedInstrument("kraken", common.join("-"), own.join("/"));
 }
 
 export const KRAKEN: VenueProfile = {
