@@ -115,6 +115,11 @@ export class RecordCache {
     return found;
   }
 
+  /** The newest record of every topic. */
+  all(): Float64Array[] {
+    return this.#newest.filter((words) => words !== undefined);
+  }
+
   /** Bytes of all rings. */
   get ringBytes(): number {
     return this.#ringBytes;

@@ -1,0 +1,111 @@
+/**
+ * Entry of the stream thread: feeds, ingest, and the one fan-out or a pool of fan-out threads; speaks stream-control with main.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { systemClock } from "../core/clock.ts";
+import { startInOrder, stopInReverse } from "../core/component.ts";
+import { messageOf } from "../core/errors.ts";
+import { Fanout } from "../fanout/fanout.ts";
+import { KeyTable } from "../fanout/key-table.ts";
+import { createPlaceTable } from "../fanout/places.ts";
+import { Calls } from "../fanout/thread-channel.ts";
+import { WorkerPool } from "../fanout/worker-pool.ts";
+import { FeedSupervisor } from "../feeds/feed-supervisor.ts";
+import { Pipeline } from "../ingest/pipeline.ts";
+import type { Grant, TicketRedeemer } from "../ports/access.ts";
+import type { StreamCommand, StreamNotice, StreamReport } from "../ports/stream-control.ts";
+import type { Logger } from "../ports/telemetry.ts";
+import { createFeeds } from "./feeds.ts";
+import type { StreamOptions } from "./stream-options.ts";
+
+const STATE_MS = 1_000;
+
+const options: StreamOptions = workerData;
+const clock = systemClock;
+/** Grows with every start of this thread. */
+const epoch = clock.nowMicros().toString(36);
+const redemptions = new Calls<Grant | null>();
+
+function say(notice: StreamNotice): void {
+  parentPort?.postMessage(notice);
+}
+
+const log: Logger = {
+  debug: (fields, message) => say({ type: "log", level: "debug", fields, message }),
+  info: (fields, message) => say({ type: "log", level: "info", fields, message }),
+  warn: (fields, message) => say({ type: "log", level: "warn", fields, message }),
+  error: (fields, message) => say({ type: "log", level: "error", fields, message }),
+};
+
+const redeem: TicketRedeemer = (ticket, done) => say({ type: "redeem", call: redemptions.open(done), ticket });
+const demand = (index: number): void => feeds.demand(index);
+const keys = new KeyTable(options.keys);
+const placeTable = createPlaceTable();
+const downstream = options.workers === 1 ? inThisThread() : inThreads();
+const pipeline = new Pipeline(clock, [downstream.sink], { flushMaxMs: options.flushMaxMs, jumpBandPct: options.jumpBandPct, instrumentsMax: options.instrumentsMax });
+const created = createFeeds({ options, clock, log, sink: pipeline, keys });
+const feeds = new FeedSupervisor(created.feeds, log);
+const parts = [downstream.sink, pipeline, feeds];
+
+/** The one fan-out lives here: no hop between tick and socket. */
+function inThisThread() {
+  const fanout = new Fanout({ clock, options: options.fanout, epoch, keys, redeem, placeTable, demand });
+  return {
+    sink: fanout,
+    listen: () => fanout.listen(options.host, options.streamPort),
+    report: async () => ({ sessions: fanout.sessionCount, samples: fanout.samples() }),
+  };
+}
+
+function inThreads() {
+  const pool = new WorkerPool({
+    clock, log, options: options.fanout, epoch, workers: options.workers, host: options.host, port: options.streamPort,
+    entry: new URL("./worker.ts", import.meta.url), placeTable, redeem, demand, onHung: (reason) => say({ type: "failed", message: reason }),
+  }, options.keys);
+  return { sink: pool, listen: async () => pool.port, report: () => pool.report() };
+}
+
+async function report(): Promise<StreamReport> {
+  const { sessions, samples } = await downstream.report();
+  return { feeds: feeds.reports(), sessions, samples: [...pipeline.samples(), ...feeds.samples(), ...samples] };
+}
+
+/** Feeds first, so that nothing new arrives; what has arrived leaves; then the sockets. */
+async function stop(): Promise<void> {
+  stateTimer.stop();
+  await stopInReverse(parts, (part, error) => log.error({ part, error: messageOf(error) }, "a part did not stop"));
+  say({ type: "stopped" });
+  parentPort?.close();
+}
+
+function fail(error: unknown): void {
+  say({ type: "failed", message: error instanceof Error ? error.stack ?? error.message : String(error) });
+  void stop();
+}
+
+function obey(command: StreamCommand): void {
+  switch (command.type) {
+    case "keys":
+      downstream.sink.changeKeys(command.change);
+      if (options.workers !== 1) keys.apply(command.change);
+      created.keysRevoked(command.change.revoked);
+      return;
+    case "redeemed": return redemptions.answer(command.call, command.grant);
+    case "report":
+      void report().then((made) => say({ type: "report", call: command.call, report: made }));
+      return;
+    case "drain":
+      void downstream.sink.drain(command.withinMs).then((sessions) => say({ type: "drained", sessions }));
+      return;
+    case "stop":
+      void stop();
+  }
+}
+
+process.on("uncaughtException", fail);
+parentPort?.on("message", obey);
+const stateTimer = clock.every(STATE_MS, () => say({ type: "state", feeds: feeds.reports() }));
+startInOrder(parts).then(downstream.listen).then((port) => {
+  say({ type: "state", feeds: feeds.reports() });
+  say({ type: "listening", port });
+}, fail);

@@ -1,0 +1,61 @@
+/**
+ * Entry of a fan-out thread: builds one fan-out from workerData and speaks thread-channel with the stream thread.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { systemClock } from "../core/clock.ts";
+import { messageOf } from "../core/errors.ts";
+import { Fanout } from "../fanout/fanout.ts";
+import { KeyTable } from "../fanout/key-table.ts";
+import { Calls, type FromWorker, type ToWorker, type WorkerInit } from "../fanout/thread-channel.ts";
+import type { Grant } from "../ports/access.ts";
+
+const init: WorkerInit = workerData;
+const acknowledged = new Int32Array(init.acknowledged);
+const redemptions = new Calls<Grant | null>();
+
+function say(message: FromWorker): void {
+  parentPort?.postMessage(message);
+}
+
+const fanout = new Fanout({
+  clock: systemClock,
+  options: init.options,
+  epoch: init.epoch,
+  keys: new KeyTable(init.keys),
+  placeTable: init.placeTable,
+  redeem: (ticket, done) => say({ type: "redeem", call: redemptions.open(done), ticket }),
+  demand: (index) => say({ type: "demand", index }),
+});
+
+function obey(message: ToWorker): void {
+  switch (message.type) {
+    case "batch":
+      fanout.batch({ count: message.count, words: message.words, bytes: new Uint8Array(message.words.buffer), offsets: message.offsets });
+      Atomics.add(acknowledged, 0, 1);
+      return;
+    case "define": return fanout.define(message.index, message.instrument);
+    case "lost": return fanout.lost(message.index, "trade", message.missed);
+    case "keys": return fanout.changeKeys(message.change);
+    case "redeemed": return redemptions.answer(message.call, message.grant);
+    case "report": return say({ type: "report", call: message.call, sessions: fanout.sessionCount, samples: fanout.samples() });
+    case "drain":
+      void fanout.drain(message.withinMs).then((sessions) => say({ type: "drained", sessions }));
+      return;
+    case "stop":
+      void fanout.stop().then(() => parentPort?.close());
+  }
+}
+
+/** Our mistake ended in an exception: the sockets are closed, so that the thread can end without taking the process along. */
+process.on("uncaughtException", (error) => {
+  say({ type: "failed", message: error.stack ?? messageOf(error) });
+  void fanout.stop().then(() => parentPort?.close());
+});
+parentPort?.on("message", obey);
+fanout.start().then(() => fanout.listen(init.host, init.port)).then(
+  (port) => say({ type: "listening", port }),
+  (error: unknown) => {
+    say({ type: "failed", message: messageOf(error) });
+    parentPort?.close();
+  },
+);

@@ -1,0 +1,59 @@
+/**
+ * What the stream thread and a fan-out thread say to each other, and the acknowledgements they share.
+ *
+ * A flush is one message per worker: words and offsets of the batch, moved, not copied again. Acknowledgements are a
+ * counter in shared memory (a message back per batch would cost more than the batch).
+ */
+import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
+import type { Grant, KeyChange, KeyRecord } from "../ports/access.ts";
+import type { MetricSample } from "../ports/telemetry.ts";
+import type { FanoutOptions } from "./options.ts";
+
+export interface WorkerInit {
+  readonly options: FanoutOptions;
+  readonly epoch: string;
+  readonly keys: readonly KeyRecord[];
+  readonly placeTable: SharedArrayBuffer;
+  /** One Int32: batches that the worker has taken in. */
+  readonly acknowledged: SharedArrayBuffer;
+  readonly host: string;
+  readonly port: number;
+}
+
+export type ToWorker =
+  | { readonly type: "define"; readonly index: InstrumentIndex; readonly instrument: Instrument }
+  | { readonly type: "batch"; readonly count: number; readonly words: Float64Array; readonly offsets: Uint32Array }
+  | { readonly type: "lost"; readonly index: InstrumentIndex; readonly missed: number | null }
+  | { readonly type: "keys"; readonly change: KeyChange }
+  | { readonly type: "redeemed"; readonly call: number; readonly grant: Grant | null }
+  | { readonly type: "report"; readonly call: number }
+  | { readonly type: "drain"; readonly withinMs: number }
+  | { readonly type: "stop" };
+
+export type FromWorker =
+  | { readonly type: "listening"; readonly port: number }
+  | { readonly type: "redeem"; readonly call: number; readonly ticket: string }
+  | { readonly type: "demand"; readonly index: InstrumentIndex }
+  | { readonly type: "report"; readonly call: number; readonly sessions: number; readonly samples: readonly MetricSample[] }
+  | { readonly type: "drained"; readonly sessions: number }
+  | { readonly type: "stopped" }
+  | { readonly type: "failed"; readonly message: string };
+
+/** Calls across a thread boundary that are waiting for their answer, by number. */
+export class Calls<Answer> {
+  readonly #waiting = new Map<number, (answer: Answer) => void>();
+  #last = 0;
+
+  /** The number to send along; `done` gets the answer. */
+  open(done: (answer: Answer) => void): number {
+    this.#waiting.set(++this.#last, done);
+    return this.#last;
+  }
+
+  /** An answer to a call that nobody waits for any more is ignored. */
+  answer(call: number, answer: Answer): void {
+    const done = this.#waiting.get(call);
+    this.#waiting.delete(call);
+    done?.(answer);
+  }
+}

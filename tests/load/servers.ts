@@ -1,0 +1,126 @@
+/**
+ * The two servers of a benchmark as child processes: ours with the push feed, and the bare publish loop; what they use.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const KEY = `tk_bench${"0".repeat(32)}`;
+const PUBLISH_KEY = `tk_publish${"0".repeat(32)}`;
+const START_MS = 20_000;
+
+export interface BenchServer {
+  readonly name: "ours" | "bare";
+  readonly streamPort: number;
+  /** Sends events: symbol numbers with their sequence. All of them leave in one write. */
+  send(events: readonly { readonly symbol: number; readonly seq: number }[]): void;
+  /** Seconds of processor time of all threads so far. */
+  cpuSeconds(): number;
+  /** Bytes resident. */
+  rss(): number;
+  stop(): Promise<void>;
+}
+
+export function symbolName(symbol: number): string {
+  return `bench:S${String(symbol).padStart(3, "0")}-USD`;
+}
+
+/** The bytes that both servers send for an event; times have as many digits as real ones. */
+function bareLine(symbol: number, seq: number): string {
+  const name = symbolName(symbol);
+  return `${name}\t[{"type":"quote","symbol":"${name}","seq":${seq},"bid":"${bidOf(seq)}","bid_size":"1.2500","ask":"${askOf(seq)}","ask_size":"0.7500","time":1763650000123456,"received":1763650000123456}]\n`;
+}
+
+function pushLine(symbol: number, seq: number): string {
+  const create = seq === 1 ? ',"create":true,"price_scale":2,"size_scale":4' : "";
+  return `{"type":"quote","symbol":"${symbolName(symbol)}","bid":"${bidOf(seq)}","bid_size":"1.2500","ask":"${askOf(seq)}","ask_size":"0.7500"${create}}\n`;
+}
+
+function bidOf(seq: number): string {
+  return `67${String(100 + (seq % 100))}.25`;
+}
+
+function askOf(seq: number): string {
+  return `67${String(100 + (seq % 100))}.75`;
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export async function startOurs(workers: number): Promise<BenchServer> {
+  const [httpPort, streamPort, pushPort] = [await freePort(), await freePort(), await freePort()];
+  const dataDir = mkdtempSync(join(tmpdir(), "ticker-bench-"));
+  const child = spawn(process.execPath, [fileURLToPath(new URL("../../src/main.ts", import.meta.url))], {
+    stdio: ["pipe", "pipe", "inherit"],
+    env: {
+      PATH: process.env["PATH"], HOST: "127.0.0.1", HTTP_PORT: String(httpPort), STREAM_PORT: String(streamPort), PUSH_PORT: String(pushPort), DATA_DIR: dataDir,
+      FEEDS: "push", WORKERS: String(workers), BOOTSTRAP_API_KEYS: `read:${KEY},publish:${PUBLISH_KEY}`, STREAM_SESSIONS_PER_KEY: "100000",
+      ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("BENCH_")).map(([name, value]) => [name.slice(6), value])),
+    },
+  });
+  child.stdout.resume();
+  await until(async () => (await fetch(`http://127.0.0.1:${httpPort}/health/readiness`)).ok, child);
+  const producer = await dial(pushPort);
+  producer.write(`${JSON.stringify({ type: "auth", api_key: PUBLISH_KEY })}\n`);
+  return serverOf("ours", child, streamPort, [producer], pushLine, () => rmSync(dataDir, { recursive: true, force: true }));
+}
+
+export async function startBare(threads: number): Promise<BenchServer> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL("bare-server.ts", import.meta.url)), "--threads", String(threads)], { stdio: ["pipe", "pipe", "inherit"] });
+  const line = await new Promise<string>((resolve) => child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString())));
+  const ports: { stream: number; ingest: number[] } = JSON.parse(line);
+  const producers = await Promise.all(ports.ingest.map((port) => dial(port)));
+  return serverOf("bare", child, ports.stream, producers, bareLine, () => {});
+}
+
+function serverOf(name: "ours" | "bare", child: ChildProcess, streamPort: number, producers: readonly Socket[], line: (symbol: number, seq: number) => string, clean: () => void): BenchServer {
+  const pid = child.pid ?? 0;
+  for (const producer of producers) producer.resume();
+  return {
+    name,
+    streamPort,
+    send(events) {
+      let text = "";
+      for (const { symbol, seq } of events) text += line(symbol, seq);
+      for (const producer of producers) producer.write(text, "latin1");
+    },
+    cpuSeconds() {
+      let nanoseconds = 0;
+      for (const task of readdirSync(`/proc/${pid}/task`)) nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "latin1").split(" ")[0]);
+      return nanoseconds / 1e9;
+    },
+    rss: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]) * 1024,
+    async stop() {
+      for (const producer of producers) producer.destroy();
+      const exited = new Promise((resolve) => child.once("exit", resolve));
+      child.stdin?.end();
+      child.kill("SIGTERM");
+      await exited;
+      clean();
+    },
+  };
+}
+
+function dial(port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true }, () => resolve(socket));
+    socket.once("error", reject);
+  });
+}
+
+async function until(isReady: () => Promise<boolean>, child: ChildProcess): Promise<void> {
+  const end = Date.now() + START_MS;
+  while (!(await isReady().catch(() => false))) {
+    if (Date.now() > end || child.exitCode !== null) throw new Error("the server did not become ready");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
