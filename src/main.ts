@@ -76,7 +76,9 @@ async function run(config: Config): Promise<void> {
     console.error(messageOrStack(error));
     leave(service, 1);
   }
-  if (!signals.isStopping()) announce(service, write);
+  if (signals.isStopping()) return;
+  if (config.isProduction) log.info(service.urls(), "running");
+  else announce(service, write);
 }
 
 /** Ends the process with this code. With a live stream thread `process.exit` would abort (decision 0009), so the process is replaced by one that only exits. */

@@ -3,11 +3,13 @@
  */
 declare module "pino-roll" {
   interface RolledFile {
+    /** Below 0 until the file is open. */
+    readonly fd: number;
     write(line: string): boolean;
     flushSync(): void;
     end(): void;
     on(event: "error", listener: (error: Error) => void): void;
-    once(event: "close", listener: () => void): void;
+    once(event: "close" | "ready", listener: () => void): void;
   }
   interface Options {
     readonly file: string;

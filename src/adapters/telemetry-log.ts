@@ -38,6 +38,7 @@ export async function openLog(options: LogOptions): Promise<OpenLog> {
     file: join(options.folder, "app"), frequency: "daily", dateFormat: "yyyy-MM-dd", size: `${options.fileBytesMax}b`, mkdir: true,
     limit: { count: options.filesMax, removeOtherLogFiles: true },
   });
+  if (file.fd < 0) await new Promise<void>((resolve) => file.once("ready", resolve));
   let failures = 0;
   file.on("error", (error) => {
     if (failures++ === 0) options.console(`the log file cannot be written: ${error.message}\n`);

@@ -1,5 +1,5 @@
 /**
- * The page at `/`: three files from our own origin, and where its script finds the stream.
+ * The page at `/`: its files from our own origin, and where its script finds the stream.
  */
 import { readFileSync } from "node:fs";
 import type { Hono } from "hono";
@@ -16,6 +16,7 @@ export interface PageRoutesDeps {
 const FILES = [
   ["/", "index.html", "text/html; charset=utf-8"],
   ["/page.js", "page.js", "text/javascript; charset=utf-8"],
+  ["/stream-client.js", "stream-client.js", "text/javascript; charset=utf-8"],
   ["/table.js", "table.js", "text/javascript; charset=utf-8"],
   ["/page.css", "page.css", "text/css; charset=utf-8"],
 ] as const;
