@@ -4,9 +4,11 @@
  * Source: Binance spot API documentation, "WebSocket Streams": a connection lives 24 h, has at most 1,024 streams and
  * takes 5 messages a second; the server's pings are answered by the socket library.
  */
+import type { Timer } from "../../core/clock.ts";
 import type { Micros } from "../../core/time.ts";
 import type { Instrument } from "../../market/instrument.ts";
 import type { MetricSample } from "../../ports/telemetry.ts";
+import { AWAITING_BOOK } from "../feed-status.ts";
 import { assumedInstrument, type Entry } from "../instrument-set.ts";
 import { VenueFeed, type VenueFeedOptions } from "../venue-feed.ts";
 import type { SessionContext, VenueProfile, VenueSession } from "../venue-profile.ts";
@@ -27,6 +29,8 @@ const SUBSCRIBE_INSTRUMENTS_MAX = 50;
 const SUBSCRIBE_EVERY_MS = 300;
 /** Before the venue's 24 h. */
 const AGE_MAX_MS = 23 * 3600 * 1000;
+/** An instrument without a depth update for this long after it was subscribed gets its snapshot all the same. */
+const QUIET_MS = 1_000;
 /** Quote currencies, longest first, for splitting a native spelling when there is no list. */
 const QUOTES = ["FDUSD", "USDT", "USDC", "TUSD", "BUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "GBP", "BRL"] as const;
 
@@ -34,6 +38,7 @@ class BinanceSession implements VenueSession {
   readonly #context: SessionContext;
   readonly #mapper: BinanceMapper;
   readonly #snapshots: DepthSnapshots;
+  readonly #timers = new Set<Timer>();
   #subscribeId = 0;
 
   constructor(context: SessionContext) {
@@ -45,6 +50,7 @@ class BinanceSession implements VenueSession {
   }
 
   opened(): void {
+    this.#askQuiet(this.#context.set.carried.slice(0, URL_INSTRUMENTS_MAX));
     this.subscribe(this.#context.set.carried.slice(URL_INSTRUMENTS_MAX));
   }
 
@@ -53,8 +59,9 @@ class BinanceSession implements VenueSession {
       const params = added.slice(from, from + SUBSCRIBE_INSTRUMENTS_MAX).flatMap((entry) => streamsOf(entry));
       const text = JSON.stringify({ method: "SUBSCRIBE", params, id: ++this.#subscribeId });
       if (part === 0) this.#context.send(text);
-      else this.#context.clock.after(part * SUBSCRIBE_EVERY_MS, () => this.#context.send(text));
+      else this.#later(part * SUBSCRIBE_EVERY_MS, () => this.#context.send(text));
     }
+    this.#askQuiet(added);
   }
 
   resync(entries: readonly Entry[]): void {
@@ -66,8 +73,29 @@ class BinanceSession implements VenueSession {
   }
 
   reset(): void {
+    for (const timer of this.#timers) timer.stop();
+    this.#timers.clear();
     this.#snapshots.clear();
     this.#mapper.reset();
+  }
+
+  /** The mapper asks for a snapshot with the first depth update; a quiet market may not have one for minutes. */
+  #askQuiet(entries: readonly Entry[]): void {
+    if (entries.length === 0) return;
+    this.#later(QUIET_MS + (entries.length / SUBSCRIBE_INSTRUMENTS_MAX) * SUBSCRIBE_EVERY_MS, () => {
+      for (const entry of entries) {
+        if (entry.unsynced === AWAITING_BOOK && !this.#mapper.resyncing(entry.instrument.native)) this.#snapshots.ask(entry);
+      }
+    });
+  }
+
+  /** Once, unless the connection ends before. */
+  #later(delayMs: number, run: () => void): void {
+    const timer = this.#context.clock.after(delayMs, () => {
+      this.#timers.delete(timer);
+      run();
+    });
+    this.#timers.add(timer);
   }
 
   samples(): MetricSample[] {
