@@ -228,7 +228,7 @@ export class SimMarket {
   }
 
   #stamp(time: number): Micros {
-    this.#eventTime = time > this.#eventTime ? Math.floor(time) : this.#eventTime + 1;
+    this.#eventTime = Math.max(Math.floor(time), this.#eventTime + 1);
     return micros(this.#eventTime);
   }
 
