@@ -97,4 +97,15 @@ describe("refusals", () => {
     expect(count("rejected_total", "invalid_syntax") + count("rejected_total", "malformed")).toBe(10_000);
     expect(of("trade")).toHaveLength(1);
   });
+
+  it("survives nesting as deep as a line allows, in every place", async () => {
+    const { open, of } = await start();
+    const client = await open("tk_publisher");
+    const deep = `${"[".repeat(500_000)}${"]".repeat(500_000)}`;
+    const lines = [deep, `[${deep}]`, `{"type":${deep}}`, `{"type":"trade","symbol":${deep}}`, `{"type":"book","symbol":"mine:A","create":true,"bids":[${deep}],"asks":[]}`, "[".repeat(1_000_000)];
+    for (const line of lines) client.write(`${line}\n`);
+    client.send(trade());
+    await client.ack("all of them", (ack) => ack.received === lines.length + 1);
+    expect(of("trade")).toHaveLength(1);
+  });
 });

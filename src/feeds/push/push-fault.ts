@@ -37,9 +37,10 @@ export function rejection(reason: RejectReason): PushFault {
   return REJECTIONS[reason];
 }
 
-/** A piece of foreign input for a message: short, whatever it is. */
+/** A piece of foreign input for a message: short, and safe however deep it is nested. */
 export function found(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = typeof value === "string" ? JSON.stringify(value.slice(0, 60)) : JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return JSON.stringify(typeof value === "string" ? value.slice(0, 60) : value);
 }
