@@ -143,7 +143,7 @@ function compareBook(models: Map<string, ModelBook>, change: unknown, books: Kee
   models.set(native, model);
   model.change(model.bids, member(change, "bids"));
   model.change(model.asks, member(change, "asks"));
-  expect({ native: book?.native, bids: numbers(book?.bids ?? []), asks: numbers(book?.asks ?? []), time: books[0]?.event.eventTime }, test)
+  expect({ native: book?.native, bids: numbers(book?.bids ?? []), asks: numbers(book?.asks ?? []), time: books[0]?.eventTime }, test)
     .toEqual({ native, ...model.sides(), time: microsOfUtcText(member(change, "timestamp")) });
 }
 

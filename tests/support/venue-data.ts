@@ -1,13 +1,14 @@
 /**
  * Recorded venue traffic for tests of mappers: where it lies, and a mapper output that keeps what it is told.
  */
+import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { micros, type Micros } from "../../src/core/time.ts";
 import type { MapperOutput, InstrumentLookup } from "../../src/feeds/mapper.ts";
 import type { Instrument, InstrumentIndex } from "../../src/market/instrument.ts";
-import type { BookSideView, MarketEvent, MarketEventKind } from "../../src/market/market-event.ts";
+import type { Book, BookSideView, MarketEvent, MarketEventKind } from "../../src/market/market-event.ts";
 import { formatScaled, price, quantity } from "../../src/market/price.ts";
 
 const root = new URL("../../../shared/data/", import.meta.url);
@@ -75,16 +76,56 @@ export function testInstrument(venue: string, native: string, priceScale: number
   };
 }
 
-/** Keeps everything a mapper says; books are copied as text, best level first. */
+/** A book as it stood when it was handed over. */
+export class KeptBook {
+  readonly native: string;
+  readonly eventTime: Micros;
+  readonly #instrument: Instrument;
+  readonly #bids: BookSideView;
+  readonly #asks: BookSideView;
+
+  constructor(instrument: Instrument, event: Book) {
+    this.native = instrument.native;
+    this.eventTime = event.eventTime;
+    this.#instrument = instrument;
+    this.#bids = copy(event.bids);
+    this.#asks = copy(event.asks);
+  }
+
+  /** Price and size as text, best level first. */
+  get bids(): [string, string][] {
+    return levels(this.#bids, this.#instrument);
+  }
+
+  get asks(): [string, string][] {
+    return levels(this.#asks, this.#instrument);
+  }
+
+  /** Equal for books of one instrument with equal levels; of the best `depth` levels a side only. */
+  print(depth = Number.POSITIVE_INFINITY): string {
+    const hash = createHash("sha1");
+    for (const { count, prices, sizes } of [this.#bids, this.#asks]) {
+      const from = Math.max(0, count - depth);
+      hash.update(`${count - from};`).update(prices.slice(from, count)).update(sizes.slice(from, count));
+    }
+    return `${this.native} ${hash.digest("hex")}`;
+  }
+}
+
+function copy(side: BookSideView): BookSideView {
+  return { count: side.count, prices: side.prices.slice(0, side.count), sizes: side.sizes.slice(0, side.count) };
+}
+
+/** Keeps everything a mapper says. */
 export class KeepingOutput implements MapperOutput {
   readonly lookup: TestLookup;
   events: MarketEvent[] = [];
-  books: { native: string; bids: [string, string][]; asks: [string, string][]; event: MarketEvent }[] = [];
+  books: KeptBook[] = [];
   resyncs: { native: string; reason: string }[] = [];
   syncs: string[] = [];
   malformations: string[] = [];
   controls: { kind: string; detail: string }[] = [];
-  /** Whether books are copied with all their levels: slow for long recordings. */
+  /** Whether books are copied. */
   keepsBooks = true;
 
   constructor(lookup: TestLookup) {
@@ -94,8 +135,7 @@ export class KeepingOutput implements MapperOutput {
   event(event: MarketEvent): void {
     this.events.push(event);
     if (event.kind !== "book" || !this.keepsBooks) return;
-    const instrument = this.instrumentOf(event.instrument);
-    this.books.push({ native: instrument.native, bids: levels(event.bids, instrument), asks: levels(event.asks, instrument), event });
+    this.books.push(new KeptBook(this.instrumentOf(event.instrument), event));
   }
 
   resync(index: InstrumentIndex, reason: string): void {
@@ -125,8 +165,7 @@ export class KeepingOutput implements MapperOutput {
   }
 }
 
-/** Price and size as text, best level first. */
-export function levels(side: BookSideView, instrument: Instrument): [string, string][] {
+function levels(side: BookSideView, instrument: Instrument): [string, string][] {
   const found: [string, string][] = [];
   for (let i = side.count - 1; i >= 0; i--) {
     found.push([formatScaled(side.prices[i] ?? Number.NaN, instrument.priceScale), formatScaled(side.sizes[i] ?? Number.NaN, instrument.sizeScale)]);
