@@ -14,6 +14,8 @@ export interface Clock {
   nowMicros(): Micros;
   /** Milliseconds with a fraction since an arbitrary start; never goes back. For durations. */
   monotonicMs(): number;
+  /** Milliseconds that this thread's event loop has waited for something to do, in all. */
+  idleMs(): number;
   /** Calls `run` once, `delayMs` from now. */
   after(delayMs: number, run: () => void): Timer;
   /** Calls `run` every `periodMs`. */
@@ -41,6 +43,10 @@ class SystemClock implements Clock {
 
   monotonicMs(): number {
     return performance.now();
+  }
+
+  idleMs(): number {
+    return performance.eventLoopUtilization().idle;
   }
 
   after(delayMs: number, run: () => void): Timer {

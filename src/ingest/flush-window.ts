@@ -2,12 +2,15 @@
  * Decides when accepted events leave: at once while the loop is idle, after a window as long as the last turn under load.
  *
  * The rule of the architecture page, "When bytes leave": after a turn of the loop that took 1 ms or more the next flush
- * waits as long as that turn took, at most `maxMs`. Path: hot; one `endOfTurn` a flush, nothing per event.
+ * waits as long as that turn took, at most `maxMs` - unless the loop has been idle since, because then it keeps up.
+ * Path: hot; one `endOfTurn` a flush, nothing per event.
  */
 import type { Clock } from "../core/clock.ts";
 
 /** A turn shorter than this opens no window. */
 const TURN_BUSY_MS = 1;
+/** A loop that waited longer than this since the last flush had nothing to do. */
+const IDLE_MS = 0.02;
 
 export class FlushWindow {
   readonly #clock: Clock;
@@ -18,6 +21,7 @@ export class FlushWindow {
   #flushedAtMs = 0;
   #measuring = false;
   #openUntilMs = 0;
+  #idleAtTurnEndMs = 0;
   #waiting = false;
   /** How often a flush waited for a window; how often it left at once. */
   windows = 0;
@@ -33,8 +37,8 @@ export class FlushWindow {
   /** The end of a read: flush now, or when the window closes. @param more flush at the end of this turn instead of now */
   endOfRead(more: boolean): void {
     if (this.#waiting) return;
-    const waitMs = this.#openUntilMs - this.#clock.monotonicMs();
-    if (waitMs > 0) {
+    const waitMs = this.#openUntilMs === 0 ? 0 : this.#openUntilMs - this.#clock.monotonicMs();
+    if (waitMs > 0 && this.#clock.idleMs() - this.#idleAtTurnEndMs < IDLE_MS) {
       this.#waiting = true;
       this.windows++;
       this.#clock.after(Math.ceil(waitMs), this.#onDue);
@@ -67,5 +71,6 @@ export class FlushWindow {
     const nowMs = this.#clock.monotonicMs();
     const tookMs = nowMs - this.#flushedAtMs;
     this.#openUntilMs = tookMs >= TURN_BUSY_MS ? nowMs + Math.min(tookMs, this.#maxMs) : 0;
+    if (this.#openUntilMs > 0) this.#idleAtTurnEndMs = this.#clock.idleMs();
   }
 }

@@ -28,6 +28,11 @@ export class FakeClock implements Clock {
     return this.#nowMs;
   }
 
+  /** The fake loop is never busy: all time that passes is idle. */
+  idleMs(): number {
+    return this.#nowMs;
+  }
+
   after(delayMs: number, run: () => void): Timer {
     return this.#add({ dueMs: this.#nowMs + delayMs, periodMs: null, run });
   }
