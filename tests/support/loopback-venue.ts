@@ -82,6 +82,19 @@ function stepsOf(records: readonly CaptureRecord[]): Step[] {
   return steps.toSorted((a, b) => a.ts - b.ts);
 }
 
+/** Recordings are read once a process: neither records nor steps are ever changed. */
+const read = new Map<string, { readonly records: readonly CaptureRecord[]; readonly steps: readonly Step[] }>();
+
+function recording(path: string): { readonly records: readonly CaptureRecord[]; readonly steps: readonly Step[] } {
+  let found = read.get(path);
+  if (found === undefined) {
+    const records = readCaptureSync(path);
+    found = { records, steps: stepsOf(records) };
+    read.set(path, found);
+  }
+  return found;
+}
+
 class Loopback implements LoopbackVenue {
   readonly faults: LoopbackFaults;
   readonly totals: PlayTotals = { messages: 0, updates: 0, dropped: 0, repeated: 0, reordered: 0, cut: 0 };
@@ -100,11 +113,11 @@ class Loopback implements LoopbackVenue {
   #newest: Connection | null = null;
 
   constructor(options: LoopbackOptions) {
-    const records = readCaptureSync(options.capture);
+    const { records, steps } = recording(options.capture);
     this.#options = options;
     this.faults = { ...options.faults };
     this.kind = kindOf(records);
-    this.#steps = stepsOf(records);
+    this.#steps = steps;
     for (const record of records) {
       if (record.kind !== "http") continue;
       const path = pathOf(record.url);
