@@ -42,7 +42,7 @@ export class Pipeline implements EventSink, Component, MetricSource {
   readonly #window: FlushWindow;
   #barTimer: Timer | null = null;
   readonly #accepted: Record<MarketEventKind, number> = { trade: 0, quote: 0, book: 0, ticker: 0, bar: 0, status: 0 };
-  readonly #rejected: Record<RejectReason, number> = { stale: 0, crossed: 0, non_positive: 0, malformed: 0, unknown_instrument: 0, wrong_venue: 0 };
+  readonly #rejected: Record<RejectReason, number> = { stale: 0, crossed: 0, non_positive: 0, malformed: 0, future: 0, unknown_instrument: 0, wrong_venue: 0 };
   #flagged = 0;
   #flushes = 0;
   #lost = 0;

@@ -11,6 +11,8 @@ import { isPlainText, TRADE_ID_MAX } from "../protocol/record.ts";
 import { barsSlot, BOOK_SLOT, QUOTES_SLOT, STATUS_SLOT, TICKER_SLOT, topicKey, TRADES_SLOT, type TopicKey } from "../protocol/topic.ts";
 
 const TOPICS_FIRST = 1024;
+/** Microseconds that a venue's clock may be ahead of ours: a time further off would make everything after it stale. */
+const AHEAD_MAX_MICROS = 60_000_000;
 
 export class Sequencer {
   /** Whether the last accepted event left the price band. */
@@ -43,6 +45,7 @@ export class Sequencer {
     if (topic >= this.#sequences.length) this.#grow(topic);
     this.jumped = false;
     if (!(event.eventTime >= 0) || !(event.receiveTime >= 0)) return "malformed";
+    if (event.eventTime > event.receiveTime + AHEAD_MAX_MICROS) return "future";
     const fault = this.#faultOf(event, instrument);
     if (fault) return fault;
     if (this.#isStale(event, topic)) return "stale";

@@ -5,7 +5,7 @@ import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { MarketEvent } from "../market/market-event.ts";
 
 /** Why an event was not accepted; each is a counter. */
-export const REJECT_REASONS = ["stale", "crossed", "non_positive", "malformed", "unknown_instrument", "wrong_venue"] as const;
+export const REJECT_REASONS = ["stale", "crossed", "non_positive", "malformed", "future", "unknown_instrument", "wrong_venue"] as const;
 export type RejectReason = (typeof REJECT_REASONS)[number];
 
 /**

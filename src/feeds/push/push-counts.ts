@@ -44,7 +44,7 @@ function counter(name: string, help: string, value: number, labels: Record<strin
 
 function noneOfAny(): Record<PushCode, number> {
   return {
-    stale: 0, crossed: 0, non_positive: 0, malformed: 0, unknown_instrument: 0, wrong_venue: 0, invalid_syntax: 0, limit: 0, not_authenticated: 0,
+    stale: 0, crossed: 0, non_positive: 0, malformed: 0, future: 0, unknown_instrument: 0, wrong_venue: 0, invalid_syntax: 0, limit: 0, not_authenticated: 0,
     auth_failed: 0, already_authenticated: 0, insufficient_scope: 0, auth_timeout: 0, key_revoked: 0, line_too_long: 0, connection_limit: 0,
   };
 }

@@ -28,6 +28,7 @@ const REJECTIONS: Readonly<Record<RejectReason, PushFault>> = {
   crossed: fault("crossed", "bid", "expected a bid not above the ask; create the instrument with \"may_cross\":true when it can be"),
   non_positive: fault("non_positive", "price", "expected prices and sizes above 0; leave out what has none"),
   malformed: fault("malformed", "event", "expected the shape of protocol section 2.3; compare the fields with it"),
+  future: fault("future", "time", "expected a time at most 60 s ahead of ours; set the producer's clock or leave time out"),
   unknown_instrument: fault("unknown_instrument", "symbol", "expected a known instrument; send \"create\":true with the first event"),
   wrong_venue: fault("wrong_venue", "symbol", "expected a venue of your own; another feed owns this one, choose another name"),
 };

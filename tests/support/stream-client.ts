@@ -1,0 +1,116 @@
+/**
+ * A WebSocket client for tests: keeps every message, waits for one with a deadline, counts as the protocol says.
+ */
+import { once } from "node:events";
+import { WebSocket } from "ws";
+
+/** Any message of the server; members are read as they come. */
+export type Message = { readonly type: string; readonly [member: string]: unknown };
+
+const DEADLINE_MS = 5_000;
+
+function isMessage(value: unknown): value is Message {
+  return typeof value === "object" && value !== null && "type" in value && typeof value.type === "string";
+}
+
+export class StreamClient {
+  readonly socket: WebSocket;
+  /** Control and data messages in the order of arrival. */
+  readonly messages: Message[] = [];
+  /** Array frames: how many messages each held. */
+  readonly arrays: number[] = [];
+  readonly texts: string[] = [];
+  closeCode: number | null = null;
+  closeReason = "";
+  #taken = 0;
+  #wake: () => void = () => {};
+
+  constructor(url: string, headers: Record<string, string> = {}) {
+    this.socket = new WebSocket(url, { headers, perMessageDeflate: false });
+    this.socket.on("message", (data, isBinary) => this.#read(isBinary ? "" : String(data)));
+    this.socket.on("error", () => {});
+    this.socket.on("close", (code, reason) => {
+      this.closeCode = code;
+      this.closeReason = String(reason);
+      this.#wake();
+    });
+  }
+
+  async opened(): Promise<void> {
+    if (this.socket.readyState !== WebSocket.OPEN) await once(this.socket, "open", { signal: AbortSignal.timeout(DEADLINE_MS) });
+  }
+
+  say(command: unknown): void {
+    this.socket.send(typeof command === "string" ? command : JSON.stringify(command));
+  }
+
+  /** The next message, not taken yet, that fits; those before it count as taken. */
+  async next(fits: (message: Message) => boolean, deadlineMs = DEADLINE_MS): Promise<Message> {
+    const end = Date.now() + deadlineMs;
+    for (;;) {
+      for (; this.#taken < this.messages.length; this.#taken++) {
+        const message = this.messages[this.#taken];
+        if (message && fits(message)) {
+          this.#taken++;
+          return message;
+        }
+      }
+      const leftMs = end - Date.now();
+      if (leftMs <= 0 || this.closeCode !== null) throw new Error(`no such message${this.closeCode === null ? "" : `, closed ${this.closeCode}`}; last: ${JSON.stringify(this.messages.slice(-5))}`);
+      await this.#woken(leftMs);
+    }
+  }
+
+  /** Says a command and waits for the answer with its id. */
+  async ask(command: { readonly id: number | string; readonly [member: string]: unknown }): Promise<Message> {
+    this.say(command);
+    return this.next((m) => m["id"] === command.id);
+  }
+
+  /** Everything up to the answer of a ping: what was on its way before is there. */
+  async settled(): Promise<void> {
+    const id = `settle-${Math.random()}`;
+    this.say({ type: "ping", id });
+    await this.next((m) => m["id"] === id);
+  }
+
+  async closed(deadlineMs = DEADLINE_MS): Promise<number> {
+    const end = Date.now() + deadlineMs;
+    while (this.closeCode === null) {
+      const leftMs = end - Date.now();
+      if (leftMs <= 0) throw new Error("the connection was not closed");
+      await this.#woken(leftMs);
+    }
+    return this.closeCode;
+  }
+
+  /** Data messages of a kind and symbol, in order. */
+  of(type: string, symbol: string): Message[] {
+    return this.messages.filter((m) => m.type === type && m["symbol"] === symbol);
+  }
+
+  close(): void {
+    this.socket.terminate();
+  }
+
+  #read(text: string): void {
+    this.texts.push(text);
+    if (text.startsWith("[") || text.startsWith("{")) {
+      const parsed: unknown = JSON.parse(text);
+      const all: unknown[] = Array.isArray(parsed) ? parsed : [parsed];
+      if (Array.isArray(parsed)) this.arrays.push(all.length);
+      for (const message of all) if (isMessage(message)) this.messages.push(message);
+    }
+    this.#wake();
+  }
+
+  #woken(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const late = setTimeout(resolve, withinMs);
+      this.#wake = () => {
+        clearTimeout(late);
+        resolve();
+      };
+    });
+  }
+}
