@@ -1,11 +1,12 @@
 /**
  * Stands in for the stream thread: speaks the control protocol without market data. FEED_INSTRUMENTS says how it behaves.
  *
- * `stub:fail-once`, `stub:fail-always`, `stub:hang`, `stub:refuse`, `stub:mute`; anything else: it behaves.
+ * `stub:fail-once=MARKER`, `stub:fail-always`, `stub:hang`, `stub:refuse`, `stub:mute`, `stub:stubborn`; anything else: it
+ * behaves. It listens with the real library, so that a thread that dies badly aborts the process as the real one would.
  */
-import { createServer } from "node:net";
 import { existsSync, writeFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
+import { App, us_socket_local_port } from "uWebSockets.js";
 import type { StreamOptions } from "../../src/compose/stream-options.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { StreamCommand, StreamNotice } from "../../src/ports/stream-control.ts";
@@ -15,7 +16,7 @@ const [mode, marker = ""] = (options.feedInstruments[0] ?? "").split("=");
 const port = parentPort;
 if (!port) throw new Error("expected to run as a worker thread");
 const say = (notice: StreamNotice): void => port.postMessage(notice);
-const server = createServer((socket) => socket.end());
+const server = App();
 const state = (): void => say({
   type: "state",
   feeds: [{ name: "sim", venues: ["sim"], state: "live", reason: "", ageMs: 1, reconnects: 0, instruments: 2, simulated: true }],
@@ -31,12 +32,11 @@ if (mode === "stub:refuse") {
   say({ type: "failed", message: "stub refuses" });
   end(1);
 } else {
-  server.listen(options.streamPort, options.host, () => {
-    const address = server.address();
-    say({ type: "listening", port: typeof address === "object" && address ? address.port : 0 });
+  server.listen(options.host, options.streamPort, (socket) => {
+    state();
+    say({ type: "listening", port: socket === false ? 0 : us_socket_local_port(socket) });
     say({ type: "log", level: "info", fields: { keys: options.keys.map((key) => key.keyId) }, message: "stub listens" });
     if (mode !== "stub:mute") systemClock.every(100, state);
-    state();
     if (isFailing) {
       if (marker !== "") writeFileSync(marker, "");
       systemClock.after(50, () => {
@@ -51,6 +51,7 @@ if (mode === "stub:refuse") {
 }
 
 port.on("message", (command: StreamCommand) => {
+  if (mode === "stub:stubborn" && command.type !== "report") return;
   if (command.type === "drain") say({ type: "drained", sessions: 3 });
   if (command.type === "keys") say({ type: "log", level: "info", fields: { revoked: command.change.revoked, added: command.change.added.map((k) => k.keyId) }, message: "stub keys" });
   if (command.type === "report") say({ type: "report", call: command.call, report: { feeds: [], sessions: 3, samples: [{ name: "ticker_sessions", help: "Sessions", type: "gauge", labels: { worker: "0" }, value: 3 }] } });
