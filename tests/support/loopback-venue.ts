@@ -242,6 +242,8 @@ class Connection implements PlayerHost {
   readonly served = new Set<string>();
   readonly #parts: ConnectionParts;
   readonly #wanted = new Set<string>();
+  /** Books given up once: only these are sent afresh by a venue that does not wait for subscriptions. */
+  readonly #left = new Set<string>();
   #sequence = 0;
 
   constructor(parts: ConnectionParts) {
@@ -331,16 +333,17 @@ class Connection implements PlayerHost {
 
   /** A book that is known already is sent as a fresh snapshot; at the beginning the recording brings its own. */
   #subscribed(isSubscribe: boolean, natives: readonly string[], isBook: boolean): void {
-    if (!isSubscribe) return;
     for (const native of natives) {
+      if (!isSubscribe && isBook) this.#left.add(native);
+      if (!isSubscribe) continue;
       this.#wanted.add(native);
-      if (!isBook) continue;
+      if (!isBook || (this.#parts.options.isImpatient === true && !this.#left.has(native))) continue;
       for (const snapshot of this.books.snapshot(native)) {
         const text = this.#rendered(JSON.stringify(snapshot), snapshot);
         if (text !== null) this.#parts.socket.send(text);
       }
     }
-    if (natives.length > 0) this.player.play();
+    if (isSubscribe && natives.length > 0) this.player.play();
   }
 }
 

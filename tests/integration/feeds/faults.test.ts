@@ -1,7 +1,7 @@
 /**
  * What a venue can do wrong: noticed, counted, shown as stale, healed by a fresh snapshot, and the book is right again.
  */
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, type TestContext } from "vitest";
 import { FeedHarness, until } from "../../support/feed-harness.ts";
 import type { LoopbackFaults } from "../../support/loopback-player.ts";
 import { startLoopbackVenue, type LoopbackOptions, type LoopbackVenue } from "../../support/loopback-venue.ts";
@@ -31,11 +31,11 @@ interface Running {
 }
 
 /** Thirty recorded seconds pass in less than one. */
-async function run(name: keyof typeof CASES, faults: LoopbackFaults): Promise<Running> {
+async function run(test: TestContext, name: keyof typeof CASES, faults: LoopbackFaults): Promise<Running> {
   const each: Case = CASES[name];
   const venue = await startLoopbackVenue({ capture: capturePath(each.capture), speed: 40, faults, ...each.options });
   const harness = new FeedHarness(venue.kind, venue, { instruments: [each.symbol] });
-  onTestFinished(async () => {
+  test.onTestFinished(async () => {
     await harness.feed.stop();
     await venue.stop();
   });
@@ -66,15 +66,15 @@ function changes({ harness, id }: Running): string[] {
   return harness.states(id).filter((state, i, all) => state !== all[i - 1]);
 }
 
-describe.skipIf(!hasVenueData).concurrent("a book update that goes wrong", () => {
+describe.skipIf(!hasVenueData).concurrent("a book update that goes wrong", { timeout: 30_000 }, () => {
   // Two updates of the Exchange feed that carry the same time change different levels: their order cannot matter.
-  it.each([
+  it.for([
     ["Binance", { dropUpdate: 20 }], ["Binance", { repeatUpdate: 20 }], ["Binance", { reorderUpdates: 20 }],
     ["Coinbase Exchange", { repeatUpdate: 20 }], ["Coinbase Exchange", { reorderUpdates: 22 }],
     ["Coinbase Advanced", { dropUpdate: 20 }], ["Coinbase Advanced", { repeatUpdate: 20 }], ["Coinbase Advanced", { reorderUpdates: 20 }],
     ["Kraken", { dropUpdate: 20 }], ["Kraken", { repeatUpdate: 20 }], ["Kraken", { reorderUpdates: 20 }],
-  ] as const)("%s %o is noticed, counted, shown as stale and healed", async (name, faults) => {
-    const running = await run(name, faults);
+  ] as const)("%s %o is noticed, counted, shown as stale and healed", async ([name, faults], test) => {
+    const running = await run(test, name, faults);
     await endsRight(running);
     const { venue, harness, id } = running;
     expect(venue.totals.dropped + venue.totals.repeated + venue.totals.reordered).toBe(1);
@@ -83,21 +83,21 @@ describe.skipIf(!hasVenueData).concurrent("a book update that goes wrong", () =>
     expect(changes(running)).toEqual(["stale", "live", "stale", "live"]);
     expect(harness.statuses(id).at(-2)?.reason).not.toBe("");
     expect(venue.connections).toBe(1);
-  }, 30_000);
+  });
 
-  it("leaves an undisturbed book alone", async () => {
-    const running = await run("Kraken", {});
+  it("leaves an undisturbed book alone", async (test) => {
+    const running = await run(test, "Kraken", {});
     await endsRight(running);
     expect(running.harness.feed.counters.resyncs).toBe(0);
     expect(changes(running)).toEqual(["stale", "live"]);
-  }, 30_000);
+  });
 });
 
-describe.skipIf(!hasVenueData).concurrent("a connection that goes wrong", () => {
-  it.each([
+describe.skipIf(!hasVenueData).concurrent("a connection that goes wrong", { timeout: 30_000 }, () => {
+  it.for([
     ["Binance", { cutFrame: 100 }], ["Coinbase Exchange", { cutFrame: 100 }], ["Coinbase Advanced", { cutFrame: 100 }], ["Kraken", { cutFrame: 100 }],
-  ] as const)("%s %o: a frame that ends half-way leads to a new connection and a fresh book", async (name, faults) => {
-    const running = await run(name, faults);
+  ] as const)("%s %o: a frame that ends half-way leads to a new connection and a fresh book", async ([name, faults], test) => {
+    const running = await run(test, name, faults);
     await endsRight(running);
     const { venue, harness } = running;
     expect(venue.totals.cut).toBe(1);
@@ -106,5 +106,5 @@ describe.skipIf(!hasVenueData).concurrent("a connection that goes wrong", () => 
     expect(changes(running)).toEqual(["stale", "live", "stale", "live"]);
     expect(harness.states(`${running.each.venue}:*`).filter((state) => state === "live")).toHaveLength(2);
     expect(harness.feed.counters.resyncs).toBe(0);
-  }, 30_000);
+  });
 });

@@ -2,7 +2,7 @@
  * Recorded traffic from a loopback venue through the real feeds gives what the recordings are known to hold.
  */
 import { afterEach, describe, expect, it } from "vitest";
-import { FeedHarness, until } from "../../support/feed-harness.ts";
+import { CountingSink, FeedHarness, until } from "../../support/feed-harness.ts";
 import { startLoopbackVenue, type LoopbackOptions, type LoopbackVenue } from "../../support/loopback-venue.ts";
 import { capturePath, hasVenueData } from "../../support/venue-data.ts";
 
@@ -18,7 +18,7 @@ async function loopback(capture: string, options: Partial<LoopbackOptions> = {})
 }
 
 async function run(venue: LoopbackVenue, instruments: string[]): Promise<FeedHarness> {
-  const harness = new FeedHarness(venue.kind, venue, { instruments });
+  const harness = new FeedHarness(venue.kind, venue, { instruments }, new CountingSink());
   stops.push(() => harness.feed.stop());
   await harness.feed.start();
   return harness;

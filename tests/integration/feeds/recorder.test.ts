@@ -104,7 +104,7 @@ describe("the record command", () => {
     const venue = await startLoopbackVenue({ capture: capturePath("BINANCE") });
     onTestFinished(() => venue.stop());
     const path = join(await folder(), "recorded.jsonl.gz");
-    const { code, output } = await run(["--venue", "binance", "--out", path, "--for", "2", "--instruments", BINANCE.join(","), "--ws-url", venue.wsUrl, "--rest-url", venue.restUrl]);
+    const { code, output } = await run(["--venue", "binance", "--out", path, "--for", "1.5", "--instruments", BINANCE.join(","), "--ws-url", venue.wsUrl, "--rest-url", venue.restUrl]);
     expect(output).toContain("records in");
     expect(code).toBe(0);
     expect(readCaptureSync(path).filter((each) => each.dir === "in" && each.kind === "message")).toHaveLength(265);
@@ -113,7 +113,6 @@ describe("the record command", () => {
   it.each([
     [["--help"], 0, "FEEDS=replay:"],
     [["--out", "/tmp/x"], 1, "--venue: expected one of"],
-    [["--venue", "binance"], 1, "--out: expected"],
     [["--venue", "binance", "--out", "/tmp/x", "--for", "0"], 1, "--for: expected seconds"],
   ])("%j answers with %i and says why", async (args, code, text) => {
     const result = await run(args);

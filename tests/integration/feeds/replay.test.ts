@@ -12,11 +12,11 @@ import { ReplayFeed } from "../../../src/feeds/replay-feed.ts";
 import type { MarketEventKind } from "../../../src/market/market-event.ts";
 import { CollectingSink } from "../../support/collecting-sink.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
-import { KeepingLog, until } from "../../support/feed-harness.ts";
+import { CountingSink, KeepingLog, until } from "../../support/feed-harness.ts";
 import { capturePath, hasVenueData } from "../../support/venue-data.ts";
 
 async function play(path: string, speed: number): Promise<{ sink: CollectingSink; feed: ReplayFeed; count: (kind: MarketEventKind) => number }> {
-  const sink = new CollectingSink();
+  const sink = new CountingSink();
   const feed = new ReplayFeed({ sink, clock: systemClock, log: new KeepingLog(), path, speed });
   onTestFinished(() => feed.stop());
   await feed.start();
