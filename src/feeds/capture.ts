@@ -6,7 +6,7 @@
 import { createReadStream, readFileSync } from "node:fs";
 import { createGunzip, gunzipSync } from "node:zlib";
 import { FeedError, messageOf } from "../core/errors.ts";
-import { isForeignRecord, type ForeignRecord } from "./foreign.ts";
+import { isForeignRecord, shownText, type ForeignRecord } from "./foreign.ts";
 
 /** One line of a recording. */
 export interface CaptureRecord {
@@ -86,7 +86,7 @@ export function decodeCaptureLine(line: string, path: string, number: number): C
   }
   if (!isForeignRecord(record)) throw new FeedError(`${where}: expected one JSON object, found ${line.slice(0, 40)}`);
   const ts = record["ts"];
-  if (typeof ts !== "number" || !(ts >= 0)) throw new FeedError(`${where}: expected "ts" to be milliseconds since 1970, found ${String(ts)}`);
+  if (typeof ts !== "number" || !(ts >= 0)) throw new FeedError(`${where}: expected "ts" to be milliseconds since 1970, found ${shownText(ts)}`);
   return {
     ts,
     exchange: text(record, "exchange", where),
@@ -103,7 +103,7 @@ export function decodeCaptureLine(line: string, path: string, number: number): C
 
 function text(record: ForeignRecord, field: string, where: string): string {
   const value = record[field];
-  if (typeof value !== "string") throw new FeedError(`${where}: expected "${field}" to be a string, found ${String(value)}`);
+  if (typeof value !== "string") throw new FeedError(`${where}: expected "${field}" to be a string, found ${shownText(value)}`);
   return value;
 }
 
@@ -111,6 +111,6 @@ function oneOf<const T extends string>(record: ForeignRecord, field: string, all
   const value = record[field];
   if (value === undefined && absent !== null) return absent;
   const found = allowed.find((each) => each === value);
-  if (found === undefined) throw new FeedError(`${where}: expected "${field}" to be one of ${allowed.join(", ")}, found ${String(value)}`);
+  if (found === undefined) throw new FeedError(`${where}: expected "${field}" to be one of ${allowed.join(", ")}, found ${shownText(value)}`);
   return found;
 }

@@ -11,20 +11,35 @@ export function isForeignRecord(value: unknown): value is ForeignRecord {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Text for people, at most 200 characters. Not `String`: a JSON object may hold a `toString` that is no function. */
+export function shownText(value: unknown): string {
+  const text = typeof value === "string" ? value : typeof value === "number" || typeof value === "boolean" ? String(value) : value === undefined ? "" : typeof value;
+  return text.length > SHOWN_MAX ? text.slice(0, SHOWN_MAX) : text;
+}
+
+const SHOWN_MAX = 200;
+
 /** Units of decimal text; NaN when it is no plain decimal, finer than the scale, or beyond 2^53 units. */
 export function scaledText(value: unknown, scale: Scale): number {
   return typeof value === "string" ? scaledOrNaN(value, scale) : Number.NaN;
 }
 
+/** Below it, decimals of one scale are further apart than doubles: each double of `JSON.parse` stands for one of them at most. */
+const JSON_UNITS_MAX = 2 ** 52;
+
 /**
- * Units of a JSON number; NaN as for text. Exact: a whole number of units divided by a power of ten is, correctly
- * rounded, the very double that `JSON.parse` makes of the decimal, so any other double was a finer value.
+ * Units of a JSON number; NaN when it is finer than the scale, or has 2^52 units or more, where two decimals share a
+ * double. Exact: units divided by a power of ten is, correctly rounded, the double that `JSON.parse` made of the decimal.
  */
 export function scaledNumber(value: unknown, scale: Scale): number {
   if (typeof value !== "number") return Number.NaN;
   const units = unitsPerOne(scale);
   const scaled = Math.round(value * units);
-  return Number.isSafeInteger(scaled) && scaled / units === value ? scaled : Number.NaN;
+  if (!(Math.abs(scaled) < JSON_UNITS_MAX)) return Number.NaN;
+  if (scaled / units === value) return scaled;
+  // Near the limit the product may be rounded to the neighbour.
+  if ((scaled + 1) / units === value) return scaled + 1;
+  return (scaled - 1) / units === value ? scaled - 1 : Number.NaN;
 }
 
 /** Plain decimal text greater than zero, as it was spelled; null for anything else, zero included. */
@@ -75,11 +90,11 @@ export function microsOfUtcText(value: unknown): number {
   if (value.length === 20) return (days * 86_400 + seconds) * 1e6;
   const decimals = value.length - 21;
   if (value.charCodeAt(19) !== 46 || decimals < 1 || decimals > 9) return Number.NaN;
-  const kept = decimals < 6 ? decimals : 6;
-  let fraction = digits(value, 20, 20 + kept) + 0 * digits(value, 20 + kept, 20 + decimals);
-  for (let i = kept; i < 6; i++) fraction *= 10;
-  return (days * 86_400 + seconds) * 1e6 + fraction;
+  const nanos = digits(value, 20, 20 + decimals) * (POW10[9 - decimals] ?? Number.NaN);
+  return (days * 86_400 + seconds) * 1e6 + Math.floor(nanos / 1000);
 }
+
+const POW10 = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8] as const;
 
 function digits(text: string, from: number, to: number): number {
   let value = 0;

@@ -1,7 +1,7 @@
 /**
  * Recorded books with one update dropped, repeated or reordered: detected, never shown wrong, whole after a fresh snapshot.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { micros } from "../../src/core/time.ts";
 import { BinanceMapper } from "../../src/feeds/binance/normalise-v3.ts";
@@ -194,7 +194,7 @@ describe.skipIf(!hasVenueData)("a fault in Kraken book updates", () => {
           shown = so.books.length;
           const last = so.books.at(-1);
           const original = mine.indexOf(faulty[i]);
-          if (last !== undefined) expect(last.print(10)).toBe(reference[original]?.print(10));
+          expect(last?.print(10)).toBe(reference[original]?.print(10));
         });
         if (out.resyncs.length > 0) detected++;
         const snapshot = reference[140];

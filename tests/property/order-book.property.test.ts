@@ -1,7 +1,7 @@
 /**
  * Any run of changes leaves an order book as it leaves a naive map of prices.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { OrderBook, type BookSideName } from "../../src/market/order-book.ts";
 import type { BookSideView } from "../../src/market/market-event.ts";

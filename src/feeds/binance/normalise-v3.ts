@@ -7,7 +7,7 @@
  */
 import type { Micros } from "../../core/time.ts";
 import { price, quantity } from "../../market/price.ts";
-import { isForeignRecord, microsOfMillis, positiveText, scaledText, type ForeignRecord } from "../foreign.ts";
+import { isForeignRecord, microsOfMillis, positiveText, scaledText, shownText, type ForeignRecord } from "../foreign.ts";
 import { MapperCounts } from "../mapper-counts.ts";
 import type { InstrumentLookup, Mapper, MapperOutput } from "../mapper.ts";
 import { VenueBook, venueTime } from "../venue-book.ts";
@@ -56,7 +56,7 @@ export class BinanceMapper implements Mapper {
       case undefined:
         if (typeof event["u"] === "number") return this.#bookTicker(event, receiveTime);
         return this.#control(event);
-      default: return this.#out.control("other", String(event["e"]).slice(0, 40));
+      default: return this.#out.control("other", shownText(event["e"]));
     }
   }
 
@@ -79,7 +79,7 @@ export class BinanceMapper implements Mapper {
     const held = state.held;
     const first = held.find((each) => Number(each.update["u"]) > id);
     if (first !== undefined && Number(first.update["U"]) > id + 1) {
-      return this.#again(state, `depth snapshot ${id} is older than the updates, which begin with ${String(first.update["U"])}`);
+      return this.#again(state, `depth snapshot ${id} is older than the updates, which begin with ${shownText(first.update["U"])}`);
     }
     state.begin();
     state.load("bid", body["bids"], this.#out);
@@ -205,7 +205,7 @@ export class BinanceMapper implements Mapper {
 
   #control(message: ForeignRecord): void {
     const error = isForeignRecord(message["error"]) ? message["error"] : message;
-    if (typeof error["msg"] === "string") this.#out.control("error", error["msg"]);
+    if (typeof error["msg"] === "string") this.#out.control("error", shownText(error["msg"]));
     else if (message["result"] === null) this.#out.control("subscribed", "");
     else this.#out.malformed("message of no known kind");
   }

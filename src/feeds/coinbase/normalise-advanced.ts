@@ -10,7 +10,7 @@
  */
 import type { Micros } from "../../core/time.ts";
 import { price, quantity } from "../../market/price.ts";
-import { isForeignRecord, microsOfUtcText, positiveText, scaledText, type ForeignRecord } from "../foreign.ts";
+import { isForeignRecord, microsOfUtcText, positiveText, scaledText, shownText, type ForeignRecord } from "../foreign.ts";
 import { MapperCounts } from "../mapper-counts.ts";
 import type { InstrumentLookup, Mapper, MapperOutput } from "../mapper.ts";
 import { VenueBook, venueTime } from "../venue-book.ts";
@@ -31,7 +31,7 @@ export class CoinbaseAdvancedMapper implements Mapper {
 
   message(message: unknown, receiveTime: Micros): void {
     if (!isForeignRecord(message)) return this.#out.malformed("message is no object");
-    if (message["type"] === "error") return this.#out.control("error", String(message["message"]));
+    if (message["type"] === "error") return this.#out.control("error", shownText(message["message"]));
     const sequence = message["sequence_num"];
     if (typeof sequence === "number" && !this.#isNext(sequence)) return;
     const channel = message["channel"];
@@ -42,7 +42,7 @@ export class CoinbaseAdvancedMapper implements Mapper {
       case "market_trades":
       case "ticker": break;
       case undefined: return this.#out.malformed("message without channel");
-      default: return this.#out.control("other", String(channel).slice(0, 40));
+      default: return this.#out.control("other", shownText(channel));
     }
     const events = message["events"];
     if (!Array.isArray(events)) return this.#out.malformed("message without events");

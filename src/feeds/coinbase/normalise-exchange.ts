@@ -10,7 +10,7 @@
  */
 import type { Micros } from "../../core/time.ts";
 import { price, quantity } from "../../market/price.ts";
-import { isForeignRecord, microsOfUtcText, positiveText, scaledText, type ForeignRecord } from "../foreign.ts";
+import { isForeignRecord, microsOfUtcText, positiveText, scaledText, shownText, type ForeignRecord } from "../foreign.ts";
 import { MapperCounts } from "../mapper-counts.ts";
 import type { InstrumentLookup, Mapper, MapperOutput } from "../mapper.ts";
 import { VenueBook, venueTime } from "../venue-book.ts";
@@ -39,9 +39,9 @@ export class CoinbaseExchangeMapper implements Mapper {
         return;
       case "heartbeat": return this.#out.control("heartbeat", "");
       case "subscriptions": return this.#out.control("subscribed", "");
-      case "error": return this.#out.control("error", `${String(message["message"])} ${String(message["reason"] ?? "")}`.trim());
+      case "error": return this.#out.control("error", `${shownText(message["message"])} ${shownText(message["reason"])}`.trim());
       case undefined: return this.#out.malformed("message without type");
-      default: return this.#out.control("other", String(message["type"]).slice(0, 40));
+      default: return this.#out.control("other", shownText(message["type"]));
     }
   }
 

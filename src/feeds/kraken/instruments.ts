@@ -5,7 +5,7 @@
  */
 import { FeedError } from "../../core/errors.ts";
 import type { Instrument } from "../../market/instrument.ts";
-import { isForeignRecord } from "../foreign.ts";
+import { isForeignRecord, shownText } from "../foreign.ts";
 import { readInstrumentList, stepOfDecimals, type InstrumentList } from "../instrument-list.ts";
 
 /**
@@ -16,7 +16,7 @@ import { readInstrumentList, stepOfDecimals, type InstrumentList } from "../inst
 export function parseKrakenInstruments(body: unknown): InstrumentList {
   const pairs = isForeignRecord(body) ? body["result"] : undefined;
   if (!isForeignRecord(pairs)) {
-    const error = isForeignRecord(body) && Array.isArray(body["error"]) ? body["error"].join(", ") : "";
+    const error = isForeignRecord(body) && Array.isArray(body["error"]) ? body["error"].map(shownText).join(", ") : "";
     throw new FeedError(`kraken: expected "result" with pairs in AssetPairs, found ${error === "" ? typeof pairs : error}`);
   }
   return readInstrumentList("kraken", "AssetPairs", Object.values(pairs), (entry) => {

@@ -8,7 +8,7 @@
  */
 import type { Micros } from "../../core/time.ts";
 import { price, quantity } from "../../market/price.ts";
-import { isForeignRecord, microsOfSecondsText, positiveText, scaledText, type ForeignRecord } from "../foreign.ts";
+import { isForeignRecord, microsOfSecondsText, positiveText, scaledText, shownText, type ForeignRecord } from "../foreign.ts";
 import { MapperCounts } from "../mapper-counts.ts";
 import type { InstrumentLookup, Mapper, MapperOutput } from "../mapper.ts";
 import { venueTime } from "../venue-book.ts";
@@ -33,7 +33,7 @@ export class KrakenV1Mapper implements Mapper {
     const channel: unknown = message.at(-2);
     if (typeof channel !== "string") return this.#out.malformed("channel data without a channel name");
     if (channel.startsWith("book")) return this.#bookData(message, channel, receiveTime);
-    if (channel !== "trade" && channel !== "ticker" && channel !== "spread") return this.#out.control("other", channel.slice(0, 40));
+    if (channel !== "trade" && channel !== "ticker" && channel !== "spread") return this.#out.control("other", shownText(channel));
     const book = this.#books.of(message.at(-1));
     if (book === undefined) return;
     if (channel === "trade") this.#trades(book, message[1], receiveTime);
@@ -149,9 +149,9 @@ export class KrakenV1Mapper implements Mapper {
   #control(message: ForeignRecord): void {
     const event = message["event"];
     if (event === "heartbeat") this.#out.control("heartbeat", "");
-    else if (message["status"] === "error") this.#out.control("error", String(message["errorMessage"]));
-    else if (event === "subscriptionStatus") this.#out.control("subscribed", `${String(message["channelName"])} ${String(message["pair"])}`);
-    else if (typeof event === "string") this.#out.control("other", `${event} ${String(message["status"] ?? "")}`.trim());
+    else if (message["status"] === "error") this.#out.control("error", shownText(message["errorMessage"]));
+    else if (event === "subscriptionStatus") this.#out.control("subscribed", `${shownText(message["channelName"])} ${shownText(message["pair"])}`);
+    else if (typeof event === "string") this.#out.control("other", `${event} ${shownText(message["status"])}`.trim());
     else this.#out.malformed("object without event");
   }
 }

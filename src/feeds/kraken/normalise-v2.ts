@@ -10,7 +10,7 @@
 import type { Micros } from "../../core/time.ts";
 import type { BookSideName } from "../../market/order-book.ts";
 import { price, quantity } from "../../market/price.ts";
-import { isForeignRecord, microsOfUtcText, positiveNumberText, scaledNumber, type ForeignRecord } from "../foreign.ts";
+import { isForeignRecord, microsOfUtcText, positiveNumberText, scaledNumber, shownText, type ForeignRecord } from "../foreign.ts";
 import { MapperCounts } from "../mapper-counts.ts";
 import type { InstrumentLookup, Mapper, MapperOutput } from "../mapper.ts";
 import { venueTime } from "../venue-book.ts";
@@ -50,7 +50,7 @@ export class KrakenV2Mapper implements Mapper {
       case "book":
       case "trade":
       case "ticker": break;
-      default: return this.#out.control("other", String(channel).slice(0, 40));
+      default: return this.#out.control("other", shownText(channel));
     }
     const data = message["data"];
     if (!Array.isArray(data)) return this.#out.malformed("channel data is no list");
@@ -81,7 +81,7 @@ export class KrakenV2Mapper implements Mapper {
     const checksum = sum === undefined ? Number.NaN : typeof sum === "number" ? sum : -1;
     const time = microsOfUtcText(entry["timestamp"]);
     if (isSnapshot) {
-      const precision = this.#precisions.get(String(entry["symbol"]));
+      const precision = this.#precisions.get(shownText(entry["symbol"]));
       book.priceSpelled = precision?.price ?? book.priceScale;
       book.sizeSpelled = precision?.size ?? book.sizeScale;
       book.begin();
@@ -176,11 +176,11 @@ export class KrakenV2Mapper implements Mapper {
   /** The answer to a request: `{method, success, result | error}`. */
   #answer(message: ForeignRecord): void {
     const result = message["result"];
-    if (message["success"] === false || message["error"] !== undefined) return this.#out.control("error", String(message["error"]));
-    if (message["method"] !== "subscribe" || !isForeignRecord(result)) return this.#out.control("other", String(message["method"]).slice(0, 40));
+    if (message["success"] === false || message["error"] !== undefined) return this.#out.control("error", shownText(message["error"]));
+    if (message["method"] !== "subscribe" || !isForeignRecord(result)) return this.#out.control("other", shownText(message["method"]));
     const depth = result["depth"];
     const book = typeof depth === "number" && depth > 0 ? this.#books.of(result["symbol"]) : undefined;
     if (book !== undefined && typeof depth === "number") book.depth = depth;
-    this.#out.control("subscribed", `${String(result["channel"])} ${String(result["symbol"] ?? "")}`.trim());
+    this.#out.control("subscribed", `${shownText(result["channel"])} ${shownText(result["symbol"])}`.trim());
   }
 }

@@ -59,7 +59,7 @@ describe("a recording", () => {
     [JSON.stringify({ ...lines[4], ts: "4" }), "expected \"ts\" to be milliseconds since 1970, found 4"],
     [JSON.stringify({ ...lines[4], dir: "up" }), "expected \"dir\" to be one of in, out, found up"],
     [JSON.stringify({ ...lines[4], kind: "ws" }), "expected \"kind\" to be one of message, open, http, config, found ws"],
-    [JSON.stringify({ ...lines[4], raw: null }), "expected \"raw\" to be a string, found null"],
+    [JSON.stringify({ ...lines[4], raw: null }), "expected \"raw\" to be a string, found object"],
     [JSON.stringify({ ...lines[4], enc: "hex" }), "expected \"enc\" to be one of text, base64, found hex"],
   ])("names file, line and field of a fault: %.30s", async (line, fault) => {
     const path = file("bad.gz", gzipSync(`${JSON.stringify(lines[0])}\n${line}\n`));

@@ -1,10 +1,10 @@
 /**
  * Single values of venue messages: read exactly, or not at all.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  isForeignRecord, microsOfMillis, microsOfSecondsText, microsOfUtcText, positiveNumberText, positiveText,
+  isForeignRecord, microsOfMillis, microsOfSecondsText, microsOfUtcText, positiveNumberText, positiveText, shownText,
 } from "../../../src/feeds/foreign.ts";
 
 describe("a venue's time", () => {
@@ -49,4 +49,9 @@ describe("a decimal of a ticker", () => {
 
 it("tells an object from a list, null and the rest", () => {
   expect([{}, [], null, "x", 1, undefined].map(isForeignRecord)).toEqual([true, false, false, false, false, false]);
+});
+
+it("shows any value to people, shortened, without calling into it", () => {
+  expect(["x", 1.5, true, undefined, null, { toString: 1 }, []].map(shownText)).toEqual(["x", "1.5", "true", "", "object", "object", "object"]);
+  expect([shownText("y".repeat(200)).length, shownText("y".repeat(201)).length]).toEqual([200, 200]);
 });
