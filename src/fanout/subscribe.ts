@@ -189,15 +189,17 @@ export class SubscribeCommands {
     }
     for (const key of this.#positions.membersOf(wildcard.venue, wildcard.slot)) {
       const listing = this.#directory.at(instrumentOf(key));
+      const alone = session.topics.includes(key);
+      if (alone && !plan.absorbed.includes(key)) plan.absorbed.push(key);
       if (seen.has(key) || !listing) continue;
       seen.add(key);
       plan.keys.push(key);
-      const alone = session.topics.includes(key);
-      if (alone) plan.absorbed.push(key);
       if (alone || session.wildcards?.some((held) => covers(held, listing.venue.name, wildcard.slot))) plan.held.add(key);
       else added++;
     }
-    plan.wildcards.push(wildcard);
+    // Within one frame the wider of two wildcards stands for both.
+    if (wildcard.venue === null) plan.wildcards.length = 0;
+    if (!plan.wildcards.some((wider) => covers(wider, wildcard.venue ?? "", wildcard.slot))) plan.wildcards.push(wildcard);
     return added;
   }
 
