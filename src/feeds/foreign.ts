@@ -34,12 +34,12 @@ const JSON_UNITS_MAX = 2 ** 52;
 export function scaledNumber(value: unknown, scale: Scale): number {
   if (typeof value !== "number") return Number.NaN;
   const units = unitsPerOne(scale);
-  const scaled = Math.round(value * units);
-  if (!(Math.abs(scaled) < JSON_UNITS_MAX)) return Number.NaN;
-  if (scaled / units === value) return scaled;
-  // Near the limit the product may be rounded to the neighbour.
-  if ((scaled + 1) / units === value) return scaled + 1;
-  return (scaled - 1) / units === value ? scaled - 1 : Number.NaN;
+  const rounded = Math.round(value * units);
+  // Near the limit the product may have been rounded to the neighbour of the right one.
+  const scaled = rounded / units === value ? rounded
+    : (rounded - 1) / units === value ? rounded - 1
+      : (rounded + 1) / units === value ? rounded + 1 : Number.NaN;
+  return Math.abs(scaled) < JSON_UNITS_MAX ? scaled : Number.NaN;
 }
 
 /** Plain decimal text greater than zero, as it was spelled; null for anything else, zero included. */

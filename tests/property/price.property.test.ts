@@ -59,6 +59,7 @@ describe("a price", () => {
     fc.assert(fc.property(fc.integer({ min: 0, max: 2 ** 48 }), scale, fc.integer({ min: 1, max: 9 }), (units, scale, digit) => {
       expect(scaledNumber(JSON.parse(`${formatScaled(units, scale)}${scale === 0 ? "." : ""}${digit}`), scale)).toBeNaN();
     }));
+    expect([scaledNumber(45035996273704.95, 2), scaledNumber(45035996273704.96, 2)]).toEqual([2 ** 52 - 1, Number.NaN]);
     for (const value of ["1", null, Number.NaN, Number.POSITIVE_INFINITY, 1e300]) expect(scaledNumber(value, 2)).toBeNaN();
   });
 
