@@ -114,6 +114,7 @@ describe.concurrent("what is carried", () => {
     status = "TRADING";
     venue.say(trade("OLDUSDT", 1));
     await until("trading", () => harness.states("binance:OLD-USDT").at(-1) === "live");
+    expect(harness.statuses("binance:OLD-USDT").find(({ state }) => state === "halted")?.reason).toBe("not traded at the venue");
   });
 });
 
