@@ -12,6 +12,8 @@ export class MapperCounts {
   unappliable = 0;
   /** Pushed out of a full buffer: book updates that waited for a snapshot, precisions of pairs. */
   overflowed = 0;
+  /** Levels that gave way because their side of the book was full. */
+  evicted = 0;
   /** Messages of instruments that are not carried. */
   unknown = 0;
   /** Messages that say that there is nothing: a quote or ticker of zeros, an update without a level. */
@@ -28,7 +30,7 @@ export class MapperCounts {
   samples(labels: Readonly<Record<string, string>>): MetricSample[] {
     const reasons: [string, number][] = [
       ["historical", this.historical], ["outdated", this.outdated], ["unappliable", this.unappliable],
-      ["overflowed", this.overflowed], ["unknown", this.unknown], ["empty", this.empty], ["superseded", this.superseded],
+      ["overflowed", this.overflowed], ["evicted", this.evicted], ["unknown", this.unknown], ["empty", this.empty], ["superseded", this.superseded],
     ];
     const samples = reasons.map(([reason, value]): MetricSample => ({
       name: "ticker_mapper_left_out_total", help: "Parts of venue messages that became no event, by reason.",

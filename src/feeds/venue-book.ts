@@ -5,7 +5,7 @@
  */
 import { micros, type Micros } from "../core/time.ts";
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
-import { OrderBook, type BookSideName } from "../market/order-book.ts";
+import { BOOK_LEVELS_MAX, OrderBook, type BookSideName } from "../market/order-book.ts";
 import { price, quantity, type Scale } from "../market/price.ts";
 import { scaledText } from "./foreign.ts";
 import type { MapperCounts } from "./mapper-counts.ts";
@@ -29,7 +29,7 @@ export class VenueBook {
   readonly index: InstrumentIndex;
   readonly priceScale: Scale;
   readonly sizeScale: Scale;
-  readonly book = new OrderBook();
+  readonly book: OrderBook;
   /** A snapshot has been loaded and nothing has gone wrong since. */
   isWhole = false;
   /** The connection carries this book, so that quotes come from it and not from a best-bid-offer channel. */
@@ -44,7 +44,8 @@ export class VenueBook {
   #ask = 0;
   #askSize = 0;
 
-  constructor(index: InstrumentIndex, instrument: Instrument) {
+  constructor(index: InstrumentIndex, instrument: Instrument, counts: MapperCounts) {
+    this.book = new OrderBook(BOOK_LEVELS_MAX, counts);
     this.index = index;
     this.priceScale = instrument.priceScale;
     this.sizeScale = instrument.sizeScale;

@@ -11,21 +11,26 @@ export type BookSideName = "bid" | "ask";
 /** Levels a side may hold. Beyond it the worst level gives way: far from the price, and no reader sees past 100. */
 export const BOOK_LEVELS_MAX = 100_000;
 
+/** Counts the levels that gave way because a side was full; may be shared by many books. */
+export interface EvictionTally {
+  evicted: number;
+}
+
 const INITIAL_LEVELS = 128;
 
 class BookSide implements BookSideView {
   count = 0;
   prices = new Float64Array(INITIAL_LEVELS);
   sizes = new Float64Array(INITIAL_LEVELS);
-  /** Levels that gave way because the side was full. */
-  evicted = 0;
   /** 1 for bids, -1 for asks: price times direction grows towards the best level, which stands last. */
   readonly #direction: 1 | -1;
   readonly #levelsMax: number;
+  readonly #tally: EvictionTally;
 
-  constructor(direction: 1 | -1, levelsMax: number) {
+  constructor(direction: 1 | -1, levelsMax: number, tally: EvictionTally) {
     this.#direction = direction;
     this.#levelsMax = levelsMax;
+    this.#tally = tally;
   }
 
   set(at: number, size: number): boolean {
@@ -69,7 +74,7 @@ class BookSide implements BookSideView {
 
   #insert(index: number, at: number, size: number): boolean {
     if (this.count === this.#levelsMax) {
-      this.evicted++;
+      this.#tally.evicted++;
       if (index === 0) return false;
       this.#remove(0);
       return this.#insert(index - 1, at, size);
@@ -106,10 +111,10 @@ export class OrderBook {
   readonly #asks: BookSide;
 
   /** @param levelsMax levels a side may hold, at least 1. */
-  constructor(levelsMax: number = BOOK_LEVELS_MAX) {
+  constructor(levelsMax: number = BOOK_LEVELS_MAX, tally: EvictionTally = { evicted: 0 }) {
     if (!Number.isSafeInteger(levelsMax) || levelsMax < 1) throw new RangeError(`expected at least one level a side, found ${levelsMax}`);
-    this.#bids = new BookSide(1, levelsMax);
-    this.#asks = new BookSide(-1, levelsMax);
+    this.#bids = new BookSide(1, levelsMax, tally);
+    this.#asks = new BookSide(-1, levelsMax, tally);
   }
 
   /** Live view: the same object for the life of the book, changed by every `apply`. */
@@ -154,11 +159,6 @@ export class OrderBook {
   /** Whether the best bid is at or above the best ask; false while a side is empty. */
   get isCrossed(): boolean {
     return this.#bids.best() >= this.#asks.best();
-  }
-
-  /** Levels that gave way because a side was full. */
-  get evicted(): number {
-    return this.#bids.evicted + this.#asks.evicted;
   }
 }
 

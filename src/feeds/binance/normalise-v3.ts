@@ -40,7 +40,7 @@ export class BinanceMapper implements Mapper {
 
   constructor(lookup: InstrumentLookup, out: MapperOutput) {
     this.#out = out;
-    this.#books = new VenueBooks(lookup, (index, instrument) => new BinanceBook(index, instrument), this.counts);
+    this.#books = new VenueBooks(lookup, (index, instrument) => new BinanceBook(index, instrument, this.counts), this.counts);
   }
 
   /** A message of a combined stream (`{stream, data}`) or of a raw one (the inside of `data`). */

@@ -26,7 +26,7 @@ export class CoinbaseAdvancedMapper implements Mapper {
 
   constructor(lookup: InstrumentLookup, out: MapperOutput) {
     this.#out = out;
-    this.#books = new VenueBooks(lookup, (index, instrument) => new VenueBook(index, instrument), this.counts);
+    this.#books = new VenueBooks(lookup, (index, instrument) => new VenueBook(index, instrument, this.counts), this.counts);
   }
 
   message(message: unknown, receiveTime: Micros): void {

@@ -24,7 +24,7 @@ export class CoinbaseExchangeMapper implements Mapper {
 
   constructor(lookup: InstrumentLookup, out: MapperOutput) {
     this.#out = out;
-    this.#books = new VenueBooks(lookup, (index, instrument) => new VenueBook(index, instrument), this.counts);
+    this.#books = new VenueBooks(lookup, (index, instrument) => new VenueBook(index, instrument, this.counts), this.counts);
   }
 
   message(message: unknown, receiveTime: Micros): void {

@@ -23,7 +23,7 @@ export class KrakenV1Mapper implements Mapper {
 
   constructor(lookup: InstrumentLookup, out: MapperOutput) {
     this.#out = out;
-    this.#books = new VenueBooks(lookup, (index, instrument) => new KrakenBook(index, instrument), this.counts);
+    this.#books = new VenueBooks(lookup, (index, instrument) => new KrakenBook(index, instrument, this.counts), this.counts);
   }
 
   /** Data is `[channel id, payload, (payload,) channel name, pair]`; everything else an object with `event`. */

@@ -35,7 +35,7 @@ export class KrakenV2Mapper implements Mapper {
 
   constructor(lookup: InstrumentLookup, out: MapperOutput) {
     this.#out = out;
-    this.#books = new VenueBooks(lookup, (index, instrument) => new KrakenBook(index, instrument), this.counts);
+    this.#books = new VenueBooks(lookup, (index, instrument) => new KrakenBook(index, instrument, this.counts), this.counts);
   }
 
   message(message: unknown, receiveTime: Micros): void {

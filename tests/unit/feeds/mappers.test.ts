@@ -297,6 +297,6 @@ it("hands out each count as a labelled sample", () => {
   const mapper = new KrakenV2Mapper(lookup, out);
   mapper.message({ channel: "trade", type: "snapshot", data: [1, 2] }, now);
   const samples = mapper.counts.samples({ venue: "kraken" });
-  expect(samples).toHaveLength(10);
+  expect(samples).toHaveLength(11);
   expect(samples.find(({ labels }) => labels["reason"] === "historical")).toMatchObject({ name: "ticker_mapper_left_out_total", type: "counter", labels: { venue: "kraken" }, value: 2 });
 });

@@ -57,12 +57,13 @@ describe("an order book", () => {
   });
 
   it("takes as many levels as its limit and gives up the worst, counted, beyond it", () => {
-    const book = new OrderBook(3);
+    const tally = { evicted: 0 };
+    const book = new OrderBook(3, tally);
     for (const at of [5, 6, 7]) set(book, "bid", at, 1);
-    expect([levels(book.bids).map(([at]) => at), book.evicted]).toEqual([[5, 6, 7], 0]);
+    expect([levels(book.bids).map(([at]) => at), tally.evicted]).toEqual([[5, 6, 7], 0]);
     expect(set(book, "bid", 8, 1)).toBe(true);
     expect(set(book, "bid", 4, 1)).toBe(false);
-    expect([levels(book.bids).map(([at]) => at), book.evicted]).toEqual([[6, 7, 8], 2]);
+    expect([levels(book.bids).map(([at]) => at), tally.evicted]).toEqual([[6, 7, 8], 2]);
     expect(set(book, "bid", 6, 2)).toBe(true);
   });
 
