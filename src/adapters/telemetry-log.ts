@@ -25,8 +25,8 @@ export interface LogOptions {
 export interface OpenLog {
   readonly log: Logger;
   /** Writes out at once what is still in memory; for the moment before a forced exit. */
-  flush(): void;
-  close(): Promise<void>;
+  readonly flush: () => void;
+  readonly close: () => Promise<void>;
 }
 
 /** Field names whose values are never written. A name reaches its own level and one below. */

@@ -68,31 +68,34 @@ const CONTROL = /\b(?:if|for|while|switch|catch|with)\s*(?:await\s*)?$/;
 /** The end of a parameter list, with a return type perhaps. */
 const PARAMETERS_END = /\)(?:\s*:\s*[^(){};=]+(?:\([^()]*\))?[^(){};=]*)?\s*$/;
 
-/** Functions, methods and arrows with a body that is too long. A `describe` block is a chapter, not a function. */
+/** Functions, methods and arrows with a body that is too long. A `describe` block is a chapter: its lines count for nobody. */
 function longFunctions({ path, text, code }: SourceText): string[] {
   const faults: string[] = [];
-  const open: { readonly at: number; readonly isFunction: boolean }[] = [];
+  const open: { readonly at: number; readonly kind: "function" | "chapter" | "other"; chapterLines: number }[] = [];
   for (let i = 0; i < code.length; i++) {
-    if (code[i] === "{") open.push({ at: i, isFunction: opensFunction(code, i) });
+    if (code[i] === "{") open.push({ at: i, kind: kindOf(code, i), chapterLines: 0 });
     if (code[i] !== "}") continue;
     const body = open.pop();
-    if (body?.isFunction !== true) continue;
+    if (!body) continue;
     const [from, to] = [lineAt(text, body.at), lineAt(text, i)];
-    if (to - from + 1 > FUNCTION_LINES_MAX) faults.push(`${path}:${from} a function of ${to - from + 1} lines, at most ${FUNCTION_LINES_MAX}`);
+    const lines = to - from + 1 - body.chapterLines;
+    const outer = open.at(-1);
+    if (outer) outer.chapterLines += body.kind === "chapter" ? to - from + 1 : body.chapterLines;
+    if (body.kind === "function" && lines > FUNCTION_LINES_MAX) faults.push(`${path}:${from} a function of ${lines} lines, at most ${FUNCTION_LINES_MAX}`);
   }
   return faults;
 }
 
-function opensFunction(code: string, brace: number): boolean {
+function kindOf(code: string, brace: number): "function" | "chapter" | "other" {
   const before = code.slice(Math.max(0, brace - 600), brace);
-  if (/\bdescribe(?:\.\w+(?:\([^)]*\))?)*\s*\([^\n]*=>\s*$/.test(before)) return false;
-  if (/=>\s*$/.test(before)) return true;
+  if (/\bdescribe(?:\.\w+(?:\([^)]*\))?)*\s*\([^\n]*=>\s*$/.test(before)) return "chapter";
+  if (/=>\s*$/.test(before)) return "function";
   const end = PARAMETERS_END.exec(before);
-  if (!end) return false;
+  if (!end) return "other";
   let depth = 0;
   for (let i = end.index; i >= 0; i--) {
     if (before[i] === ")") depth++;
-    if (before[i] === "(" && --depth === 0) return !CONTROL.test(before.slice(0, i));
+    if (before[i] === "(" && --depth === 0) return CONTROL.test(before.slice(0, i)) ? "other" : "function";
   }
-  return true;
+  return "function";
 }

@@ -98,6 +98,7 @@ describe.skipIf(isAbsent)("the page", () => {
       await page.getByLabel("API key").fill(key);
       await page.keyboard.press("Enter");
       await page.getByRole("status").getByText("live").waitFor();
+      expect(await dialog.count()).toBe(0);
     } finally {
       await guarded.stop();
     }
