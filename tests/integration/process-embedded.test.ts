@@ -62,6 +62,17 @@ it("sees a thread that says nothing any more", async () => {
   await service.stop();
 });
 
+it("is not ready, and says so, while it drains", async () => {
+  const service = await startEmbedded({}, "stub:slow-drain");
+  const stopping = service.stop();
+  const answer = await fetch(`${service.page}/health/readiness`);
+  expect(answer.status).toBe(503);
+  expect(await answer.json()).toMatchObject({ status: "not_ready", phase: "draining" });
+  expect((await fetch(`${service.page}/health/liveness`)).status).toBe(200);
+  expect(await stopping).toBe(true);
+  await expect(fetch(`${service.page}/health/readiness`)).rejects.toThrow("fetch failed");
+});
+
 it("does not start when the thread does not", async () => {
   await expect(startEmbedded({}, "stub:refuse")).rejects.toThrow("the stream thread cannot start: stub refuses");
 });

@@ -1,7 +1,7 @@
 /**
  * Stands in for the stream thread: speaks the control protocol without market data. FEED_INSTRUMENTS says how it behaves.
  *
- * `stub:fail-once=MARKER`, `stub:fail-always`, `stub:hang`, `stub:refuse`, `stub:mute`, `stub:stubborn`; anything else: it
+ * `stub:fail-once=MARKER`, `stub:fail-always`, `stub:hang`, `stub:refuse`, `stub:mute`, `stub:slow-drain`, `stub:stubborn`; anything else: it
  * behaves. It listens with the real library, so that a thread that dies badly aborts the process as the real one would.
  */
 import { existsSync, writeFileSync } from "node:fs";
@@ -52,7 +52,7 @@ if (mode === "stub:refuse") {
 
 port.on("message", (command: StreamCommand) => {
   if (mode === "stub:stubborn" && command.type !== "report") return;
-  if (command.type === "drain") say({ type: "drained", sessions: 3 });
+  if (command.type === "drain") systemClock.after(mode === "stub:slow-drain" ? 300 : 0, () => say({ type: "drained", sessions: 3 }));
   if (command.type === "keys") say({ type: "log", level: "info", fields: { revoked: command.change.revoked, added: command.change.added.map((k) => k.keyId) }, message: "stub keys" });
   if (command.type === "report") say({ type: "report", call: command.call, report: { feeds: [], sessions: 3, samples: [{ name: "ticker_sessions", help: "Sessions", type: "gauge", labels: { worker: "0" }, value: 3 }] } });
   if (command.type === "stop") {
