@@ -2,19 +2,19 @@
  * Subscriptions as a client sees them: acknowledgement, snapshot, contiguous updates, wildcards, options, refusals.
  */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Message } from "../support/stream-client.ts";
+import { entriesOf, type Entry, type Message } from "../support/stream-client.ts";
 import { instrument, PUBLISH_KEY, StreamRig } from "../support/stream-rig.ts";
 
 let rig: StreamRig;
 beforeEach(async () => { rig = await StreamRig.start(); });
 afterEach(() => rig.stop());
 
-function topics(message: Message): { symbol: string; seq: number; live: boolean; [member: string]: unknown }[] {
-  return message["topics"] as never;
+function topics(message: Message): Entry[] {
+  return entriesOf(message, "topics");
 }
 
 function codes(message: Message): unknown[] {
-  return (message["rejected"] as { symbol: string; code: number }[]).map((r) => [r.symbol, r.code]);
+  return entriesOf(message, "rejected").map((r) => [r["symbol"], r["code"]]);
 }
 
 function sequences(messages: readonly Message[]): unknown[] {
@@ -55,7 +55,7 @@ describe("a subscription", () => {
     rig.list("t:BTC-USD");
     const client = await rig.session();
     const ack = await client.ask({ type: "subscribe", id: 1, channel: "quotes", symbols: ["t:BTCUSD"] });
-    expect(topics(ack).map((t) => t.symbol)).toEqual(["t:BTC-USD"]);
+    expect(topics(ack).map((t) => t["symbol"])).toEqual(["t:BTC-USD"]);
   });
 
   it("gives the recent trades in one array when asked", async () => {
@@ -88,7 +88,7 @@ describe("a subscription", () => {
     await client.next((m) => m["seq"] === 2 && m["depth"] === 1);
     await client.settled();
     const books = client.of("book", "t:BTC-USD");
-    expect(books.map((b) => [b["seq"], b["depth"], (b["bids"] as unknown[]).length])).toEqual(expect.arrayContaining([[1, 1, 1], [1, 25, 25], [2, 1, 1], [2, 25, 25]]));
+    expect(books.map((b) => [b["seq"], b["depth"], entriesOf(b, "bids").length])).toEqual(expect.arrayContaining([[1, 1, 1], [1, 25, 25], [2, 1, 1], [2, 25, 25]]));
     expect(books[0]?.["bids"]).toEqual([["10.00", "0.0100"]]);
   });
 
@@ -122,12 +122,12 @@ describe("what is refused", () => {
     rig.list("t:BTC-USD", "t:ETH-USD");
     const client = await rig.session();
     const ack = await client.ask({ type: "subscribe", id: 1, channel: "quotes", symbols: ["t:BTC-USDD", "t:ETH-USD", "x:ETH-USD", "t:BTC", "t:BTC-USDX"] });
-    expect(topics(ack).map((t) => t.symbol)).toEqual(["t:ETH-USD"]);
+    expect(topics(ack).map((t) => t["symbol"])).toEqual(["t:ETH-USD"]);
     expect(ack["rejected"]).toMatchObject([
       { symbol: "t:BTC-USDD", code: 411, name: "unknown_symbol", did_you_mean: ["t:BTC-USD"] },
       { symbol: "x:ETH-USD", did_you_mean: ["t:ETH-USD"] }, { symbol: "t:BTC" }, { symbol: "t:BTC-USDX" },
     ]);
-    expect((ack["rejected"] as Message[])[3]).not.toHaveProperty("did_you_mean");
+    expect(entriesOf(ack, "rejected")[3]).not.toHaveProperty("did_you_mean");
   });
 
   it("is all of an atomic frame when one symbol is", async () => {
@@ -220,7 +220,7 @@ describe("a wildcard", () => {
     const [a = 0, b = 0] = rig.list("t:A", "t:B", "u:C");
     const client = await rig.session();
     const ack = await client.ask({ type: "subscribe", id: "w", channel: "quotes", symbols: ["t:*"] });
-    expect(topics(ack).map((t) => t.symbol)).toEqual(["t:A", "t:B"]);
+    expect(topics(ack).map((t) => t["symbol"])).toEqual(["t:A", "t:B"]);
     rig.quote(a, 100);
     rig.quote(b, 200);
     rig.flush();
@@ -299,7 +299,7 @@ describe("a wildcard", () => {
     const [a = 0] = rig.list("t:A", "t:B");
     const client = await rig.session();
     const ack = await client.ask({ type: "subscribe", id: 1, channel: "status", symbols: ["t:*"] });
-    expect(topics(ack).map((t) => t.symbol).toSorted()).toEqual(["t:*", "t:A", "t:B"]);
+    expect(new Set(topics(ack).map((t) => t["symbol"]))).toEqual(new Set(["t:*", "t:A", "t:B"]));
     rig.status(a, "halted", "news");
     expect(await client.next((m) => m.type === "status" && m["symbol"] === "t:A")).toMatchObject({ state: "halted", reason: "news" });
     expect(client.of("status", "t:*")).toMatchObject([{ state: "live", snapshot: true }]);

@@ -151,7 +151,7 @@ async function scenario(name: string, bar: string, sides: readonly [Side, Side],
   const ratios = ours.map((o, i) => o.cpuMicros / (bare[i]?.cpuMicros ?? Number.NaN));
   for (const [label, all] of [["ours", ours], ["bare", bare]] as const) {
     const latencies = all.flatMap((m) => m.latencies);
-    line([`${name}`, label, median(all.map((m) => m.cpuMicros)).toFixed(3), Math.round(median(all.map((m) => m.deliveriesPerS))).toLocaleString("en"),
+    line([name, label, median(all.map((m) => m.cpuMicros)).toFixed(3), Math.round(median(all.map((m) => m.deliveriesPerS))).toLocaleString("en"),
       ...[0.5, 0.99, 0.999].map((p) => percentile(latencies, p).toFixed(2)),
       ...(label === "ours" ? [median(ratios).toFixed(2), `${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)}`, bar] : [])]);
   }

@@ -28,7 +28,7 @@ const CAPTURES = ["BINANCE_SPOT_BTCUSDT_2024-08-08", "BINANCE", "BINANCE_US", "C
 /** Messages a second per core, on the Binance recordings. */
 const BAR = 150_000;
 
-interface Tally { messages: number; events: number; /** Processor microseconds of the messages alone. */ micros: number }
+interface Tally { messages: number; events: number; /** Processor microseconds of the messages. */ micros: number; /** Those of the recorded REST answers (book snapshots of 1,000 levels). */ answerMicros: number }
 
 /** Plays the recording once through new parts; what is not timed (survey, definitions) is done before. */
 async function player(path: string, records: readonly CaptureRecord[]): Promise<() => Tally> {
@@ -41,7 +41,7 @@ async function player(path: string, records: readonly CaptureRecord[]): Promise<
       const entry = set.define({ ...instrument, timeBase: "event" });
       if (entry) set.carry(entry);
     }
-    const tally: Tally = { messages: 0, events: 0, micros: 0 };
+    const tally: Tally = { messages: 0, events: 0, micros: 0, answerMicros: 0 };
     const out: MapperOutput = {
       event: (event) => { if (pipeline.event(event) === null) tally.events++; },
       resync: () => {}, synced: () => {}, malformed: () => {}, control: () => {},
@@ -50,14 +50,19 @@ async function player(path: string, records: readonly CaptureRecord[]): Promise<
     const before = process.cpuUsage();
     for (const record of records) {
       const at = micros(Math.round(record.ts * 1000));
-      if (record.kind === "http") mapper.answer(record.url ?? "", record.raw, at);
+      if (record.kind === "http") {
+        const start = process.cpuUsage();
+        mapper.answer(record.url, record.raw, at);
+        const took = process.cpuUsage(start);
+        tally.answerMicros += took.user + took.system;
+      }
       if (record.kind !== "message" || record.dir !== "in") continue;
       tally.messages++;
       mapper.message(JSON.parse(record.raw), at);
       pipeline.flush();
     }
     const { user, system } = process.cpuUsage(before);
-    tally.micros = user + system;
+    tally.micros = user + system - tally.answerMicros;
     return tally;
   };
 }
@@ -72,15 +77,18 @@ for (const name of CAPTURES) {
   let tally = play();
   const passes = Math.ceil(Number(values.messages) / tally.messages);
   const micros: number[] = [];
+  let answers = 0;
   for (let round = 0; round < Number(values.rounds); round++) {
     let total = 0;
+    answers = 0;
     for (let pass = 0; pass < passes; pass++) {
       tally = play();
       total += tally.micros;
+      answers += tally.answerMicros / passes;
     }
     micros.push(total / (tally.messages * passes));
   }
   const each = median(micros);
   const bar = name.startsWith("BINANCE") ? `  bar ${BAR.toLocaleString("en")}` : "";
-  console.log(`${name.padEnd(33)} ${String(tally.messages).padStart(6)} messages, ${String(tally.events).padStart(6)} events: ${each.toFixed(2).padStart(6)} us (${Math.min(...micros).toFixed(2)} to ${Math.max(...micros).toFixed(2)}), ${Math.round(1e6 / each).toLocaleString("en").padStart(9)} messages/s per core${bar}`);
+  console.log(`${name.padEnd(33)} ${String(tally.messages).padStart(6)} messages, ${String(tally.events).padStart(6)} events: ${each.toFixed(2).padStart(6)} us (${Math.min(...micros).toFixed(2)} to ${Math.max(...micros).toFixed(2)}), ${Math.round(1e6 / each).toLocaleString("en").padStart(9)} messages/s per core${bar}${answers > 0 ? `; REST snapshots ${(answers / 1000).toFixed(1)} ms in all` : ""}`);
 }

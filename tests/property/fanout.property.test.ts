@@ -7,7 +7,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { StreamRig } from "../support/stream-rig.ts";
-import type { Message } from "../support/stream-client.ts";
+import { entriesOf, type Message } from "../support/stream-client.ts";
 
 const SYMBOLS = ["t:A", "t:B", "t:C", "u:A", "u:B"];
 let rig: StreamRig;
@@ -25,10 +25,8 @@ const anyStep = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ type: "yield" as const }) },
 );
 
-interface Entry { readonly symbol: string; readonly seq: number }
-
-function entriesOf(message: Message): Entry[] {
-  return (message["topics"] as Entry[]).filter((entry) => !entry.symbol.endsWith("*"));
+function topicsOf(message: Message): { symbol: string; seq: number }[] {
+  return entriesOf(message, "topics").map((entry) => ({ symbol: String(entry["symbol"]), seq: Number(entry["seq"]) })).filter(({ symbol }) => !symbol.endsWith("*"));
 }
 
 /** Replays what the client got and says what does not add up. */
@@ -36,16 +34,16 @@ function faultsOf(messages: readonly Message[]): string[] {
   const faults: string[] = [];
   const held = new Map<string, number>();
   const replaced = (message: Message): void => {
-    for (const gone of (message["replaced"] as { symbol: string }[] | undefined) ?? []) {
-      if (!gone.symbol.endsWith("*")) continue;
-      for (const symbol of held.keys()) if (gone.symbol === "*" || symbol.startsWith(gone.symbol.slice(0, -1))) stale.add(symbol);
+    for (const gone of entriesOf(message, "replaced").map((entry) => String(entry["symbol"]))) {
+      if (!gone.endsWith("*")) continue;
+      for (const symbol of held.keys()) if (gone === "*" || symbol.startsWith(gone.slice(0, -1))) stale.add(symbol);
     }
   };
   let stale = new Set<string>();
   let named = new Set<string>();
   for (const message of messages) {
     if (message.type === "subscribed") {
-      for (const { symbol, seq } of entriesOf(message)) {
+      for (const { symbol, seq } of topicsOf(message)) {
         named.add(symbol);
         const at = held.get(symbol);
         if (at !== undefined && at !== seq) faults.push(`${symbol} held at ${at} acknowledged at ${seq}`);
@@ -58,7 +56,7 @@ function faultsOf(messages: readonly Message[]): string[] {
         named = new Set();
       }
     } else if (message.type === "unsubscribed") {
-      for (const { symbol, seq } of entriesOf(message)) {
+      for (const { symbol, seq } of topicsOf(message)) {
         if (held.get(symbol) !== seq) faults.push(`${symbol} ended at ${seq}, counted ${held.get(symbol)}`);
         held.delete(symbol);
       }

@@ -7,10 +7,23 @@ import { WebSocket } from "ws";
 /** Any message of the server; members are read as they come. */
 export type Message = { readonly type: string; readonly [member: string]: unknown };
 
+/** An object inside a message, e.g. an entry of `topics`. */
+export type Entry = { readonly [member: string]: unknown };
+
 const DEADLINE_MS = 5_000;
 
 function isMessage(value: unknown): value is Message {
   return typeof value === "object" && value !== null && "type" in value && typeof value.type === "string";
+}
+
+function isEntry(value: unknown): value is Entry {
+  return typeof value === "object" && value !== null;
+}
+
+/** The objects in an array member of a message; none when there is no such member. */
+export function entriesOf(message: Entry | undefined, member: string): Entry[] {
+  const value = message?.[member];
+  return Array.isArray(value) ? value.filter(isEntry) : [];
 }
 
 export class StreamClient {
@@ -27,7 +40,7 @@ export class StreamClient {
 
   constructor(url: string, headers: Record<string, string> = {}) {
     this.socket = new WebSocket(url, { headers, perMessageDeflate: false });
-    this.socket.on("message", (data, isBinary) => this.#read(isBinary ? "" : String(data)));
+    this.socket.on("message", (data, isBinary) => this.#read(isBinary || !Buffer.isBuffer(data) ? "" : data.toString("utf8")));
     this.socket.on("error", () => {});
     this.socket.on("close", (code, reason) => {
       this.closeCode = code;
