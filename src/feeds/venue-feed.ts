@@ -80,6 +80,8 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
   #addTimer: Timer | null = null;
   #lostBooks: Entry[] = [];
   #isRunning = false;
+  /** Grows with each start: what an earlier run still awaits no longer counts. */
+  #run = 0;
   // Of the message being read.
   #nowMs = 0;
   #sawData = false;
@@ -108,6 +110,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
   start(): Promise<void> {
     if (this.#isRunning) return Promise.resolve();
     this.#isRunning = true;
+    this.#run++;
     this.#rest.open();
     this.#status.venue("starting", "loading the list of instruments");
     this.#timers = [this.#options.clock.every(SILENCE_CHECK_MS, () => this.#checkSilence())];
@@ -318,16 +321,17 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
 
   async #loadList(): Promise<void> {
     const { clock, listRefreshMs, log, random } = this.#options;
+    const run = this.#run;
     let nextMs = listRefreshMs ?? VENUE_FEED_DEFAULTS.listRefreshMs;
     try {
       const list = this.#profile.parseList(await this.#rest.get(this.#profile.listPath));
-      if (!this.#isRunning) return;
+      if (!this.#isRunning || run !== this.#run) return;
       this.#listFailures = 0;
       for (const instrument of list.instruments) this.#set.define(instrument);
       this.counters.listSkipped = list.skipped;
       for (const entry of this.#set.carried) this.#status.refresh(entry);
     } catch (error) {
-      if (!this.#isRunning) return;
+      if (!this.#isRunning || run !== this.#run) return;
       this.counters.listFailures++;
       nextMs = backoffMs(CONNECTION_LIMITS, this.#listFailures++, random);
       log.warn({ feed: this.name, error: messageOf(error), retryMs: Math.round(nextMs) }, "no list of instruments, going on with what is known");

@@ -134,6 +134,30 @@ describe.concurrent("what is lost", () => {
     expect(harness.sample("ticker_feed_trades_missed_total")).toBe(9);
   });
 
+  it("does not trust the book of a connection that ended, even when the next update would fit", async (test) => {
+    let depth: Answer = { body: { lastUpdateId: 10, bids: [["100.00", "1.0"]], asks: [["100.02", "1.0"]] } };
+    const venue = await binance((path) => (path.startsWith("/api/v3/depth") ? depth : null));
+    const harness = await follow(test, "binance", venue, { instruments: ["BTC-USDT"] });
+    const update = (id: number): unknown => ({
+      stream: "btcusdt@depth@100ms", data: { e: "depthUpdate", E: 1, s: "BTCUSDT", U: id, u: id, b: [["100.00", `${id}.0`]], a: [] },
+    });
+    await until("the connection", () => venue.sockets.length === 1);
+    venue.say(update(11));
+    await until("snapshot and update", () => harness.count("book") === 2);
+    depth = { status: 500, body: {} };
+    venue.sockets[0]?.terminate();
+    await until("another connection", () => venue.sockets.length === 2);
+    venue.say(update(12));
+    venue.say(trade("BTCUSDT", 1));
+    await until("the trade", () => harness.count("trade") === 1);
+    await until("a refused snapshot", () => harness.sample("ticker_feed_rest_failures_total") > 0);
+    expect(harness.count("book")).toBe(2);
+    expect(harness.states("binance:BTC-USDT").at(-1)).toBe("stale");
+    depth = { body: { lastUpdateId: 11, bids: [["100.00", "11.0"]], asks: [["100.02", "1.0"]] } };
+    await until("snapshot and updates", () => harness.count("book") === 4);
+    await until("live", () => harness.states("binance:BTC-USDT").at(-1) === "live");
+  });
+
   it("tells stale and down apart: a lost connection, a venue that is away, and its return", async (test) => {
     const venue = await binance();
     const harness = await follow(test, "binance", venue, { instruments: ["BTC-USDT"] });
