@@ -26,7 +26,7 @@ export interface ConnectionOwner {
   opened(): void;
   /** One message; answers whether it is data, or a heartbeat that the venue promises. */
   message(text: string, receiveTime: Micros): boolean;
-  /** The connection ended; `detail` is one sentence. Not called for an attempt that is abandoned by `stop`. */
+  /** The connection ended, or the attempt at one; `detail` is one sentence. After `stopped` nothing more is told. */
   closed(reason: DisconnectReason, detail: string): void;
 }
 
