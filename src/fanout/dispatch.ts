@@ -48,7 +48,7 @@ export class Dispatch {
     if (session.phase === "closed") return;
     session.lastByteMs = nowMs;
     counters.commands++;
-    if (session.phase !== "open") return this.#beforeAuth(session, text, bytes);
+    if (session.phase !== "open") return this.#beforeAuth(session, text, bytes, nowMs);
     if (bytes > options.frameBytesMax) return this.fail(session, 413, `a frame may have ${options.frameBytesMax} bytes, found ${bytes}: send several frames`);
     if (!this.#takeToken(session, nowMs)) return;
     if (text === null) return this.#malformed(session, nowMs, null, "frames must be text: binary frames are not used with the encoding json");
@@ -93,13 +93,13 @@ export class Dispatch {
     if (sessions?.size === 0) this.#byKey.delete(session.keyId);
   }
 
-  #beforeAuth(session: Session, text: string | null, bytes: number): void {
+  #beforeAuth(session: Session, text: string | null, bytes: number, nowMs: number): void {
     const { options } = this.#parts;
     if (bytes > options.frameBytesBeforeAuthMax) {
       return this.fail(session, 401, `before authentication a frame may have ${options.frameBytesBeforeAuthMax} bytes, found ${bytes}`);
     }
     const command = text === null ? null : decodeCommand(text, options);
-    if (command?.type === "fault" && command.during === "auth") return this.#fault(session, command.id, command.code, command.message);
+    if (command?.type === "fault" && command.during === "auth") return this.#malformed(session, nowMs, command.id, command.message, command.code);
     if (command?.type !== "auth") return this.fail(session, 401, 'the first frame must be {"type":"auth","api_key":"tk_..."}');
     if (session.phase === "redeeming") return this.fail(session, 401, "wait for the answer to `auth` before the next frame");
     if (command.apiKey.startsWith("tt_")) {
@@ -171,13 +171,14 @@ export class Dispatch {
     session.socket?.send(errorJson(code, message, id));
   }
 
-  #malformed(session: Session, nowMs: number, id: CommandId, message: string): void {
+  /** The fifth in a minute ends the session. Before `auth` every faulty `auth` counts, because no rate limits those. */
+  #malformed(session: Session, nowMs: number, id: CommandId, message: string, code: StreamErrorCode = 400): void {
     if (nowMs - session.malformedSinceMs > MALFORMED_WINDOW_MS) {
       session.malformedSinceMs = nowMs;
       session.malformed = 0;
     }
     if (++session.malformed >= this.#parts.options.malformedPerMinuteMax) return this.fail(session, 400, message);
-    this.#fault(session, id, 400, message);
+    this.#fault(session, id, code, message);
   }
 
   #takeToken(session: Session, nowMs: number): boolean {

@@ -28,12 +28,14 @@ interface Rejection {
 interface Plan {
   readonly keys: TopicKey[];
   readonly held: Set<TopicKey>;
+  /** What the session holds one by one: a set, because a frame may ask for it 3,000 times. */
+  readonly alone: ReadonlySet<TopicKey>;
   readonly wildcards: Wildcard[];
   readonly rejections: Rejection[];
   /** Held wildcards that this frame ends, because it claims members of them with the same options. */
   readonly replaced: Wildcard[];
   /** Topics held alone that a new wildcard takes over. */
-  readonly absorbed: TopicKey[];
+  readonly absorbed: Set<TopicKey>;
 }
 
 export class SubscribeCommands {
@@ -75,7 +77,7 @@ export class SubscribeCommands {
       if (listing && !plan.held.has(key) && !this.#positions.isLive(listing)) this.#demand(listing.index);
     }
     const remarksJson = rejectedJson(plan.rejections) + this.#replacedJson(plan);
-    this.#starter.begin(session, { id, keys: plan.keys, done: 0, recent: wanted.recent, wildcards: plan.wildcards, held: plan.held, temporary: [], replaced: plan.replaced, absorbed: plan.absorbed, remarksJson });
+    this.#starter.begin(session, { id, keys: plan.keys, done: 0, recent: wanted.recent, wildcards: plan.wildcards, held: plan.held, temporary: [], replaced: plan.replaced, absorbed: [...plan.absorbed], remarksJson });
   }
 
   unsubscribe(session: Session, id: CommandId, wanted: TopicSelection | null): void {
@@ -136,10 +138,10 @@ export class SubscribeCommands {
   }
 
   #plan(session: Session, id: CommandId, wanted: TopicSelection, slot: Slot): Plan | string {
-    const plan: Plan = { keys: [], held: new Set(), wildcards: [], rejections: [], replaced: [], absorbed: [] };
+    const plan: Plan = { keys: [], held: new Set(), alone: new Set(session.topics), wildcards: [], rejections: [], replaced: [], absorbed: new Set() };
     const seen = new Set<TopicKey>();
     let room = Math.min(this.#options.topicsPerSessionMax - this.#countOf(session), this.#options.subscriptionsMax - this.#subscriptions.total);
-    for (const symbol of wanted.symbols) {
+    for (const symbol of new Set(wanted.symbols)) {
       const venue = symbol === "*" ? null : symbol.endsWith(":*") ? symbol.slice(0, -2) : undefined;
       if (venue !== undefined) {
         if (venue !== null && !this.#directory.venue(venue)) plan.rejections.push(this.#unknown(symbol, plan.rejections.length));
@@ -169,7 +171,7 @@ export class SubscribeCommands {
 
   /** Whether the topic is held already, alone or by a wildcard, which then ends. */
   #planTopic(session: Session, plan: Plan, key: TopicKey, listing: Listing, slot: Slot): boolean {
-    if (session.topics.includes(key)) {
+    if (plan.alone.has(key)) {
       plan.held.add(key);
       return true;
     }
@@ -189,8 +191,8 @@ export class SubscribeCommands {
     }
     for (const key of this.#positions.membersOf(wildcard.venue, wildcard.slot)) {
       const listing = this.#directory.at(instrumentOf(key));
-      const alone = session.topics.includes(key);
-      if (alone && !plan.absorbed.includes(key)) plan.absorbed.push(key);
+      const alone = plan.alone.has(key);
+      if (alone) plan.absorbed.add(key);
       if (seen.has(key) || !listing) continue;
       seen.add(key);
       plan.keys.push(key);
@@ -248,7 +250,7 @@ export class SubscribeCommands {
   }
 
   #replacedJson(plan: Plan): string {
-    const replaced = [...plan.replaced.map((wildcard) => wildcardJson(wildcard)), ...plan.absorbed.map((key) => this.#positions.entryJson(key, 0))];
+    const replaced = [...plan.replaced.map((wildcard) => wildcardJson(wildcard)), ...[...plan.absorbed].map((key) => this.#positions.entryJson(key, 0))];
     return replaced.length === 0 ? "" : `,"replaced":[${replaced.join(",")}]`;
   }
 

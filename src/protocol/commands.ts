@@ -54,6 +54,8 @@ export function decodeCommand(text: string, limits: CommandLimits): Command {
   if (given !== undefined && given !== null && typeof given !== "string" && typeof given !== "number") {
     return fault(null, 400, "`id` must be a number or a string");
   }
+  // Beyond that a number is echoed as another one, and 1e400 not at all.
+  if (typeof given === "number" && !(Math.abs(given) <= Number.MAX_SAFE_INTEGER)) return fault(null, 400, "`id` as a number must lie within 2^53: use a string");
   if (typeof given === "string" && given.length > 128) return fault(null, 400, "`id` must have at most 128 characters");
   const id: CommandId = given ?? null;
   switch (parsed["type"]) {
