@@ -46,16 +46,15 @@ function obey(message: ToWorker): void {
   }
 }
 
-/** Our mistake ended in an exception: the sockets are closed, so that the thread can end without taking the process along. */
-process.on("uncaughtException", (error) => {
-  say({ type: "failed", message: error.stack ?? messageOf(error) });
+/** It cannot go on: sockets and timers are given up, so that the thread can end without taking the process along. */
+function fail(message: string): void {
+  say({ type: "failed", message });
   void fanout.stop().then(() => parentPort?.close());
-});
+}
+
+process.on("uncaughtException", (error) => fail(error.stack ?? messageOf(error)));
 parentPort?.on("message", obey);
 fanout.start().then(() => fanout.listen(init.host, init.port)).then(
   (port) => say({ type: "listening", port }),
-  (error: unknown) => {
-    say({ type: "failed", message: messageOf(error) });
-    parentPort?.close();
-  },
+  (error: unknown) => fail(messageOf(error)),
 );

@@ -5,6 +5,7 @@
  * closes its sockets and ends by itself, one that hangs ends the process.
  * Owns: the workers, a record cache to start a new one from. Runs on: stream thread. Path: one message per flush and worker.
  */
+import { createServer } from "node:net";
 import { Worker } from "node:worker_threads";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
@@ -68,7 +69,8 @@ export class WorkerPool implements RecordSink, Component {
   readonly #reports = new Calls<{ sessions: number; samples: readonly MetricSample[] }>();
   #port: number;
   #timer: Timer | null = null;
-  #stopping = false;
+  /** Nothing is replaced any more. */
+  #isEnding = false;
   #restarts = 0;
 
   constructor(parts: WorkerPoolParts, keys: readonly KeyRecord[]) {
@@ -79,6 +81,7 @@ export class WorkerPool implements RecordSink, Component {
   }
 
   async start(): Promise<void> {
+    if (this.#port === 0) this.#port = await freePort(this.#parts.host);
     for (let i = 0; i < this.#parts.workers; i++) this.#port = await this.#add();
     this.#timer = this.#parts.clock.every(CHECK_MS, () => this.#check());
   }
@@ -94,7 +97,7 @@ export class WorkerPool implements RecordSink, Component {
   }
 
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.#isEnding = true;
     this.#timer?.stop();
     await Promise.all(this.#members.map((member) => new Promise<void>((resolve) => {
       const giveUp = this.#parts.clock.after(STOP_MS, resolve);
@@ -129,6 +132,7 @@ export class WorkerPool implements RecordSink, Component {
 
   /** Resolves with the number of sessions that were told to go. */
   async drain(withinMs: number): Promise<number> {
+    this.#isEnding = true;
     const drained = await Promise.all(this.#members.map((member) => new Promise<number>((resolve) => {
       member.onDrained = resolve;
       post(member, { type: "drain", withinMs });
@@ -216,13 +220,25 @@ export class WorkerPool implements RecordSink, Component {
     const place = this.#members.indexOf(member);
     if (place >= 0) this.#members.splice(place, 1);
     member.onDrained(0);
-    if (this.#stopping) return;
+    if (this.#isEnding) return;
     this.#restarts++;
     this.#parts.log.error({ code }, "fan-out thread ended: starting another");
     this.#parts.clock.after(RESTART_MS, () => {
-      if (!this.#stopping) void this.#add().catch((error: unknown) => this.#parts.log.error({ error: messageOf(error) }, "fan-out thread did not start"));
+      if (!this.#isEnding) void this.#add().catch((error: unknown) => this.#parts.log.error({ error: messageOf(error) }, "fan-out thread did not start"));
     });
   }
+}
+
+/** The library shares a port among threads only when it was asked for by its number. */
+function freePort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen({ host, port: 0, exclusive: true }, () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
 }
 
 function post(member: Member, message: ToWorker): void {

@@ -1,0 +1,248 @@
+/**
+ * Fan-out threads: one port, one set of limits, and a thread that fails takes only its own clients along.
+ */
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { BroadcastChannel } from "node:worker_threads";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
+import { createPlaceTable } from "../../src/fanout/places.ts";
+import { WorkerPool } from "../../src/fanout/worker-pool.ts";
+import { Pipeline } from "../../src/ingest/pipeline.ts";
+import { price, quantity } from "../../src/market/price.ts";
+import { KIND_QUOTE } from "../../src/protocol/record.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { KeepingLog } from "../support/silent-log.ts";
+import { type RunningService, startService } from "../support/start-service.ts";
+import { type Message, StreamClient } from "../support/stream-client.ts";
+import { instrument, keyRecord, READ_KEY, TEST_OPTIONS } from "../support/stream-rig.ts";
+import type { Order } from "../support/unreliable-worker.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const clients: StreamClient[] = [];
+
+/** Connected and greeted. */
+async function connect(url: string): Promise<StreamClient> {
+  const client = new StreamClient(url);
+  clients.push(client);
+  await client.next((m) => m.type === "welcome");
+  return client;
+}
+
+/** The answer to `auth`, or the close code. */
+async function authenticate(client: StreamClient, secret: string): Promise<Message | number> {
+  client.say({ type: "auth", api_key: secret });
+  return client.next((m) => m.type === "authenticated").catch(() => client.closed());
+}
+
+/** So many clients that all ask to be let in at the same time. */
+async function rush(url: string, count: number, secret: string): Promise<{ inside: StreamClient[]; codes: number[] }> {
+  const rushing = await Promise.all(Array.from({ length: count }, () => connect(url)));
+  const answers = await Promise.all(rushing.map((client) => authenticate(client, secret)));
+  return { inside: rushing.filter((_, i) => typeof answers[i] !== "number"), codes: answers.filter((answer) => typeof answer === "number") };
+}
+
+/** Sequences of a client's quotes of a symbol grow by one, from that of the acknowledgement. Answers how many there were. */
+function contiguous(client: StreamClient, symbol: string): number {
+  const quotes = client.of("quote", symbol);
+  for (const [i, quote] of quotes.entries()) {
+    if (i > 0) expect(Number(quote["seq"]) - Number(quotes[i - 1]?.["seq"])).toBe(1);
+  }
+  return quotes.length;
+}
+
+describe("a service with two workers", () => {
+  const KEYS = { many: `tk_many${"m".repeat(32)}`, revoked: `tk_revoked${"r".repeat(32)}`, other: `tk_other${"o".repeat(32)}` };
+  let service: RunningService;
+  beforeAll(async () => {
+    service = await startService({ env: { WORKERS: "2", STREAM_SESSIONS_PER_KEY: "20", BOOTSTRAP_API_KEYS: Object.values(KEYS).map((key) => `read:${key}`).join(",") } });
+  });
+  afterAll(() => service.stop());
+  afterEach(() => {
+    for (const client of clients.splice(0)) client.close();
+  });
+  /** Sessions by worker. */
+  const sessions = async (): Promise<number[]> => {
+    const text = await (await fetch(`${service.page}/metrics`)).text();
+    return [...text.matchAll(/^ticker_stream_sessions\{.*worker="(\d)".*\} (\d+)$/gm)].toSorted((a, b) => Number(a[1]) - Number(b[1])).map((match) => Number(match[2]));
+  };
+  const empty = (): Promise<void> => expect.poll(async () => (await sessions()).join(), { timeout: 5_000 }).toBe("0,0");
+
+  it("spreads its clients over both, and each sees every quote", async () => {
+    const { inside } = await rush(service.stream, 20, KEYS.other);
+    await Promise.all(inside.map((client) => client.ask({ type: "subscribe", id: 1, channel: "quotes", symbols: ["sim:BTC-USD"] })));
+    const [first = 0, second = 0] = await sessions();
+    expect(first + second).toBe(20);
+    expect(Math.min(first, second)).toBeGreaterThan(0);
+    await expect.poll(() => Math.min(...inside.map((client) => client.of("quote", "sim:BTC-USD").length)), { timeout: 10_000 }).toBeGreaterThan(10);
+    const last = Math.min(...inside.map((client) => Number(client.of("quote", "sim:BTC-USD").at(-1)?.["seq"])));
+    const seen = inside.map((client) => client.of("quote", "sim:BTC-USD").find((quote) => quote["seq"] === last));
+    for (const client of inside) expect(contiguous(client, "sim:BTC-USD")).toBeGreaterThan(10);
+    expect(new Set(seen.map((quote) => JSON.stringify(quote))).size).toBe(1);
+    console.log(`sessions by worker: ${first}, ${second}`);
+  });
+
+  it("redeems a ticket once, whichever worker is asked", async () => {
+    await empty();
+    const body: unknown = await (await fetch(`${service.page}/v1/stream-tickets`, { method: "POST" })).json();
+    const ticket = typeof body === "object" && body !== null && "ticket" in body ? String(body.ticket) : "";
+    const { inside, codes } = await rush(service.stream, 20, ticket);
+    expect(inside).toHaveLength(1);
+    expect(codes).toEqual(Array.from({ length: 19 }, () => 4402));
+  });
+
+  it("counts the sessions of a key exactly over both, and gives places back", async () => {
+    await empty();
+    const first = await rush(service.stream, 60, KEYS.many);
+    expect(first.inside).toHaveLength(20);
+    expect(first.codes).toEqual(Array.from({ length: 40 }, () => 4406));
+    for (const client of first.inside.slice(0, 5)) client.close();
+    await expect.poll(async () => (await sessions()).reduce((sum, count) => sum + count, 0)).toBe(15);
+    const second = await rush(service.stream, 8, KEYS.many);
+    expect(second.inside).toHaveLength(5);
+    expect(second.codes).toEqual([4406, 4406, 4406]);
+  });
+
+  it("closes the sessions of a revoked key with 4418 within a second on both, and no other", async () => {
+    await empty();
+    const others = await rush(service.stream, 6, KEYS.other);
+    const { inside } = await rush(service.stream, 20, KEYS.revoked);
+    expect(Math.min(...await sessions())).toBeGreaterThan(0);
+    const keyId = String(inside[0]?.messages.find((m) => m.type === "authenticated")?.["key_id"]);
+    await new Promise<void>((resolve, reject) => {
+      execFile(process.execPath, ["src/cli/main.ts", "keys", "revoke", keyId], { cwd: ROOT, env: { PATH: process.env["PATH"] ?? "", DATA_DIR: service.dataDir } }, (error) => (error ? reject(error) : resolve()));
+    });
+    const fromMs = systemClock.monotonicMs();
+    expect(new Set(await Promise.all(inside.map((client) => client.closed())))).toEqual(new Set([4418]));
+    expect(systemClock.monotonicMs() - fromMs).toBeLessThan(1_000);
+    await Promise.all(others.inside.map((client) => client.settled()));
+    expect((await rush(service.stream, 4, KEYS.revoked)).codes).toEqual([4402, 4402, 4402, 4402]);
+  });
+
+  it("drains both: goodbye, 1012, exit 0", async () => {
+    await empty();
+    const { inside } = await rush(service.stream, 20, KEYS.other);
+    expect(Math.min(...await sessions())).toBeGreaterThan(0);
+    service.signal("SIGTERM");
+    for (const client of inside) {
+      expect(await client.next((m) => m.type === "goodbye")).toMatchObject({ code: 503, reason: "draining", reconnect: true });
+      expect(await client.closed()).toBe(1012);
+    }
+    expect(await service.exited).toBe(0);
+  });
+});
+
+describe("a pool of two workers", () => {
+  const ENTRY = new URL("../support/unreliable-worker.ts", import.meta.url);
+  const released = new Int32Array(new SharedArrayBuffer(4));
+  let pool: WorkerPool;
+  let pipeline: Pipeline;
+  let hung: string[];
+  let log: KeepingLog;
+  /** Threads in the order of their start; a thread that hangs says its number negated. */
+  let threads: number[];
+  let channel: BroadcastChannel;
+
+  async function start(clock: Clock = systemClock): Promise<void> {
+    hung = [];
+    log = new KeepingLog();
+    threads = [];
+    Atomics.store(released, 0, 0);
+    channel = new BroadcastChannel("unreliable-worker");
+    channel.onmessage = (event: { readonly data: unknown }): void => void threads.push(Number(event.data));
+    pool = new WorkerPool({
+      clock, log, options: { ...TEST_OPTIONS, sessionsPerKeyMax: 20 }, epoch: "e", workers: 2, host: "127.0.0.1", port: 0, entry: ENTRY,
+      placeTable: createPlaceTable(), redeem: (_ticket, done) => done(null), demand: () => {}, onHung: (reason) => hung.push(reason),
+    }, [keyRecord(READ_KEY, "k-read", ["read"])]);
+    pipeline = new Pipeline(systemClock, [pool], { flushMaxMs: 5, jumpBandPct: 10, instrumentsMax: 100 });
+    await pool.start();
+    pipeline.define(instrument("t:*", { native: "*" }));
+    pipeline.define(instrument("t:A"));
+    await expect.poll(() => threads.length).toBe(2);
+  }
+  afterEach(async () => {
+    for (const client of clients.splice(0)) client.close();
+    Atomics.store(released, 0, 1);
+    Atomics.notify(released, 0);
+    channel.close();
+    await pool.stop();
+  });
+  const tell = (to: number | undefined, act: Order["act"]): void => channel.postMessage({ to: to ?? 0, act, released } satisfies Order);
+  const quote = (bid: number): void => {
+    const now = systemClock.nowMicros();
+    pipeline.event({ kind: "quote", instrument: 1, bid: price(bid), bidSize: quantity(1), ask: price(bid + 1), askSize: quantity(1), eventTime: now, receiveTime: now });
+    pipeline.endOfRead(false);
+  };
+  const url = (): string => `ws://127.0.0.1:${pool.port}/v1/stream`;
+  const watching = async (count: number): Promise<StreamClient[]> => {
+    const { inside } = await rush(url(), count, READ_KEY);
+    await Promise.all(inside.map((client) => client.ask({ type: "subscribe", id: 1, channel: "quotes", symbols: ["t:A"] })));
+    return inside;
+  };
+
+  it("replaces one that throws: its clients come back and get data, the others notice nothing", async () => {
+    await start();
+    const all = await watching(20);
+    for (let i = 0; i < 10; i++) quote(1000 + i);
+    await Promise.all(all.map((client) => client.next((m) => m["seq"] === 10)));
+    const ticking = systemClock.every(5, () => quote(1000 + (threads.length % 7)));
+    tell(threads[0], "throw");
+    await expect.poll(() => all.filter((client) => client.closeCode !== null).length).toBeGreaterThan(0);
+    await expect.poll(() => threads.length).toBe(3);
+    await expect.poll(() => pool.listening).toBe(2);
+    const gone = all.filter((client) => client.closeCode !== null);
+    expect(gone.every((client) => client.closeCode === 1006)).toBe(true);
+    // Exactly as many as went: the places of the lost sessions were given back.
+    const back = await watching(gone.length);
+    expect(back).toHaveLength(gone.length);
+    const present = Number(back[0]?.of("quote", "t:A").at(-1)?.["seq"]);
+    const alive = [...all.filter((client) => client.closeCode === null), ...back];
+    expect(alive).toHaveLength(20);
+    await Promise.all(alive.map((client) => client.next((m) => Number(m["seq"]) >= present + 20)));
+    ticking.stop();
+    for (const client of alive) expect(contiguous(client, "t:A")).toBeGreaterThan(20);
+    expect((await pool.report()).samples.find((sample) => sample.name === "ticker_workers_restarted_total")?.value).toBe(1);
+    expect(hung).toEqual([]);
+  });
+
+  it("starts no other one for a worker that fails while it drains", async () => {
+    await start();
+    await watching(6);
+    await expect(pool.drain(1_000)).resolves.toBe(6);
+    tell(threads[0], "throw");
+    await expect.poll(() => pool.listening).toBe(1);
+    tell(threads[1], "throw");
+    await expect.poll(() => pool.listening).toBe(0);
+    expect(log.lines.map((line) => line.message).filter((message) => message.includes("another"))).toEqual([]);
+  });
+
+  it("says that one hangs after 5 s in which it took nothing in, and not before", async () => {
+    const clock = new FakeClock();
+    await start(clock);
+    tell(threads[0], "hang");
+    await expect.poll(() => threads).toContain(-(threads[0] ?? 0));
+    quote(1000);
+    clock.advance(4_500);
+    expect(hung).toEqual([]);
+    clock.advance(500);
+    expect(hung[0]).toMatch(/a fan-out thread took nothing in for 5\d{3} ms, \d+ bytes wait/);
+  });
+
+  it("says the same at once of one with 64 MiB on their way to it, and not of one with 63", async () => {
+    const clock = new FakeClock();
+    await start(clock);
+    tell(threads[0], "hang");
+    await expect.poll(() => threads).toContain(-(threads[0] ?? 0));
+    const mebibyte = (): void => {
+      const words = new Float64Array(131_072);
+      words[1] = KIND_QUOTE;
+      pool.batch({ count: 1, words, bytes: new Uint8Array(words.buffer), offsets: Uint32Array.of(0, words.length) });
+    };
+    for (let i = 0; i < 63; i++) mebibyte();
+    clock.advance(500);
+    expect(hung).toEqual([]);
+    mebibyte();
+    clock.advance(500);
+    expect(hung).toEqual([expect.stringContaining(`${64 * 2 ** 20} bytes wait`)]);
+  });
+});
