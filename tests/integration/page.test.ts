@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type RunningService, startService } from "../support/start-service.ts";
+import { restartablePorts, type RunningService, startService } from "../support/start-service.ts";
 
 const CHROMIUM = process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium";
 const ARGUMENTS = [
@@ -74,15 +74,17 @@ describe.skipIf(isAbsent)("the page", () => {
   });
 
   it("comes back by itself after the service was away", async () => {
-    const ports = { HTTP_PORT: new URL(service.page).port, STREAM_PORT: new URL(service.stream).port };
-    const { page } = await open(service.page);
+    const ports = await restartablePorts();
+    const first = await startService({ env: ports });
+    const { page } = await open(first.page);
     await page.getByRole("status").getByText("live").waitFor();
-    await service.stop();
+    await first.stop();
     await page.getByRole("status").getByText(/again in/).waitFor();
-    service = await startService({ env: ports });
+    const second = await startService({ env: ports });
     await page.getByRole("status").getByText("live", { exact: true }).waitFor({ timeout: 15_000 });
     await expect.poll(() => page.locator("#count-reconnects").textContent()).not.toBe("0");
     expect(await page.locator("#count-missing").textContent()).toBe("0");
+    await second.stop();
   });
 
   it("asks for a key where one is needed, says when it is wrong, and connects with it", async () => {

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
-import { type RunningService, spawnService, startService, stubbedInstallation } from "../support/start-service.ts";
+import { restartablePorts, type RunningService, spawnService, startService, stubbedInstallation } from "../support/start-service.ts";
 import { openStream } from "../support/stream-session.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -100,8 +100,9 @@ describe("a revoked key", () => {
 });
 
 describe("a stop signal", () => {
-  it("says goodbye, closes with 1012 and ends with 0, however often npm repeats it", async () => {
-    const service = await start();
+  it("says goodbye, closes with 1012 and ends with 0, however often npm repeats it, and can be started again at once", async () => {
+    const ports = await restartablePorts();
+    const service = await start(ports);
     const session = await openStream(service.stream, await ticketOf(service));
     service.signal("SIGTERM");
     service.signal("SIGTERM");
@@ -111,7 +112,7 @@ describe("a stop signal", () => {
     expect(await service.exited).toBe(0);
     expect(service.output()).toContain("stopped");
     // The kernel still keeps the session's closed connection on that port.
-    const next = await start({ STREAM_PORT: new URL(service.stream).port, HTTP_PORT: new URL(service.page).port });
+    const next = await start(ports);
     expect(next.stream).toBe(service.stream);
   });
 
@@ -176,10 +177,12 @@ describe("a stream thread that does not stop", () => {
 describe("a killed process", () => {
   it("leaves its data folder and its ports to the next one", async () => {
     const dataDir = newFolder();
-    const first = await start({}, dataDir);
-    const ports = { HTTP_PORT: new URL(first.page).port, STREAM_PORT: new URL(first.stream).port };
+    const ports = await restartablePorts();
+    const first = await start(ports, dataDir);
+    const session = await openStream(first.stream, (await first.said(/first key.*(tk_\S+)/))[1] ?? "");
     first.signal("SIGKILL");
     await first.exited;
+    expect(await session.closed).toBe(1006);
     const second = await start(ports, dataDir);
     expect(new URL(second.stream).port).toBe(ports.STREAM_PORT);
   });

@@ -2,7 +2,9 @@
  * Runs the real service as a child process on free ports with a data folder of its own.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -34,6 +36,26 @@ export interface ServiceOptions {
   readonly dataDir?: string;
   /** Folder of another installation, see `stubbedInstallation`. */
   readonly root?: string;
+}
+
+/**
+ * Two free ports below those that the kernel hands out, for a service that will be started again on them. A port that the
+ * kernel chose would not do: see decision 0001.
+ */
+export async function restartablePorts(): Promise<{ readonly HTTP_PORT: string; readonly STREAM_PORT: string }> {
+  const [http, stream] = [await freePort(), await freePort()];
+  return { HTTP_PORT: String(http), STREAM_PORT: String(stream) };
+}
+
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    const isFree = await new Promise<boolean>((resolve) => {
+      const server = createServer().once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
 }
 
 /** A copy of the sources in which the stream thread is the stub. The caller removes the folder. */
