@@ -19,6 +19,7 @@ export async function tail(options: TailOptions): Promise<number> {
   const secret = options.key ?? await ticketFrom(options.httpUrl);
   const socket = new WebSocket(options.streamUrl);
   let left = options.count ?? Number.POSITIVE_INFINITY;
+  let refused = 0;
   return new Promise((resolve) => {
     socket.addEventListener("open", () => socket.send(JSON.stringify({ type: "auth", api_key: secret })));
     socket.addEventListener("error", () => console.error(`cannot reach ${options.streamUrl}`));
@@ -29,7 +30,8 @@ export async function tail(options: TailOptions): Promise<number> {
     socket.addEventListener("message", (event) => {
       const message: unknown = JSON.parse(String(event.data));
       if (!Array.isArray(message)) {
-        control(message, socket, options);
+        if (!control(message, socket, options)) refused++;
+        if (refused === options.channels.length) socket.close(1000, "no such symbol");
         return;
       }
       for (const entry of message) {
@@ -41,14 +43,16 @@ export async function tail(options: TailOptions): Promise<number> {
   });
 }
 
-function control(message: unknown, socket: WebSocket, { channels, symbols }: TailOptions): void {
-  const type = typeof message === "object" && message !== null && "type" in message ? message.type : null;
-  if (type === "authenticated") {
+/** Acts on a control message; false when it says that a subscription got nothing. */
+function control(message: unknown, socket: WebSocket, { channels, symbols }: TailOptions): boolean {
+  if (typeof message !== "object" || message === null || !("type" in message)) return true;
+  if (message.type === "authenticated") {
     for (const [i, channel] of channels.entries()) socket.send(JSON.stringify({ type: "subscribe", id: i + 1, channel, symbols }));
-  } else if (type !== "welcome" && type !== "heartbeat" && type !== "subscribed") console.error(JSON.stringify(message));
-  else if (typeof message === "object" && message !== null && "rejected" in message && Array.isArray(message.rejected) && message.rejected.length > 0) {
-    console.error(`rejected: ${JSON.stringify(message.rejected)}`);
-  }
+  } else if (message.type === "subscribed" && "topics" in message && "rejected" in message && Array.isArray(message.topics) && Array.isArray(message.rejected)) {
+    if (message.rejected.length > 0) console.error(`rejected: ${JSON.stringify(message.rejected)}`);
+    return message.topics.length > 0 || message.rejected.length === 0;
+  } else if (message.type !== "welcome" && message.type !== "heartbeat") console.error(JSON.stringify(message));
+  return message.type !== "error";
 }
 
 async function ticketFrom(httpUrl: string): Promise<string> {

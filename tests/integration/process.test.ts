@@ -69,6 +69,8 @@ describe("a first start", () => {
     const { code, output } = await run(["src/cli/main.ts", "tail", "sim:BTC-USD", "--count", "5", "--http", service.page, "--stream", service.stream]);
     expect(output).toMatch(/^(quote|trade) sim:BTC-USD #\d+ /m);
     expect(code).toBe(0);
+    const wrong = await run(["src/cli/main.ts", "tail", "sim:BTC-USDD", "--http", service.page, "--stream", service.stream]);
+    expect(wrong).toMatchObject({ code: 1, output: expect.stringMatching(/unknown_symbol.*sim:BTC-USD/) });
   });
 });
 

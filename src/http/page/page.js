@@ -40,7 +40,7 @@ function showFeeds(feeds) {
     item.append(title, " ", state);
     const reason = venueStates.get(name)?.reason;
     if (reason) item.title = reason;
-    if (feed.simulated === true || name === "sim") {
+    if (feed.simulated === true) {
       const badge = document.createElement("span");
       badge.className = "badge";
       badge.textContent = "SIMULATED";
