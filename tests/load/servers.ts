@@ -1,10 +1,10 @@
 /**
  * The two servers of a benchmark as child processes: ours with the push feed, and the bare publish loop; what they use.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -22,6 +22,14 @@ export interface BenchServer {
   /** Bytes resident. */
   rss(): number;
   stop(): Promise<void>;
+}
+
+/**
+ * Puts all threads of a process on these processors (util-linux' taskset), so that server and load do not push each other
+ * around; false where that is not to be had.
+ */
+export function pin(pid: number, processors: string): boolean {
+  return availableParallelism() > 1 && spawnSync("taskset", ["-a", "-c", "-p", processors, String(pid)]).status === 0;
 }
 
 export function symbolName(symbol: number): string {
@@ -56,7 +64,8 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-export async function startOurs(workers: number): Promise<BenchServer> {
+/** @param isPinned on processor 0 alone */
+export async function startOurs(workers: number, isPinned = false): Promise<BenchServer> {
   const [httpPort, streamPort, pushPort] = [await freePort(), await freePort(), await freePort()];
   const dataDir = mkdtempSync(join(tmpdir(), "ticker-bench-"));
   const child = spawn(process.execPath, [fileURLToPath(new URL("../../src/main.ts", import.meta.url))], {
@@ -71,19 +80,20 @@ export async function startOurs(workers: number): Promise<BenchServer> {
   await until(async () => (await fetch(`http://127.0.0.1:${httpPort}/health/readiness`)).ok, child);
   const producer = await dial(pushPort);
   producer.write(`${JSON.stringify({ type: "auth", api_key: PUBLISH_KEY })}\n`);
-  return serverOf("ours", child, streamPort, [producer], pushLine, () => rmSync(dataDir, { recursive: true, force: true }));
+  return serverOf("ours", child, streamPort, [producer], pushLine, isPinned, () => rmSync(dataDir, { recursive: true, force: true }));
 }
 
-export async function startBare(threads: number): Promise<BenchServer> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL("bare-server.ts", import.meta.url)), "--threads", String(threads)], { stdio: ["pipe", "pipe", "inherit"] });
+export async function startBare(threads: number, isPinned = false, file = "bare-server.ts"): Promise<BenchServer> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL(file, import.meta.url)), "--threads", String(threads)], { stdio: ["pipe", "pipe", "inherit"] });
   const line = await new Promise<string>((resolve) => child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString())));
   const ports: { stream: number; ingest: number[] } = JSON.parse(line);
   const producers = await Promise.all(ports.ingest.map((port) => dial(port)));
-  return serverOf("bare", child, ports.stream, producers, bareLine, () => {});
+  return serverOf("bare", child, ports.stream, producers, bareLine, isPinned, () => {});
 }
 
-function serverOf(name: "ours" | "bare", child: ChildProcess, streamPort: number, producers: readonly Socket[], line: (symbol: number, seq: number) => string, clean: () => void): BenchServer {
+function serverOf(name: "ours" | "bare", child: ChildProcess, streamPort: number, producers: readonly Socket[], line: (symbol: number, seq: number) => string, isPinned: boolean, clean: () => void): BenchServer {
   const pid = child.pid ?? 0;
+  if (isPinned) pin(pid, "0");
   for (const producer of producers) producer.resume();
   return {
     name,
