@@ -73,7 +73,10 @@ export class Sequencer {
     }
   }
 
-  /** A venue's own number must grow; without one, a state that is older than the newest is stale. Trades come as they come. */
+  /**
+   * A venue's own number must grow; without one, a state that is older than the newest is stale. Trades come as they come,
+   * and so does what has only our time: a snapshot without a time must not outdate the venue's updates that follow it.
+   */
   #isStale(event: MarketEvent, topic: TopicKey): boolean {
     const sourceSequence = event.sourceSequence;
     if (sourceSequence !== undefined) {
@@ -82,6 +85,7 @@ export class Sequencer {
       return false;
     }
     if (event.kind === "trade" || event.kind === "bar" || event.kind === "status") return false;
+    if (event.eventTime === event.receiveTime) return false;
     if (event.eventTime < (this.#times[topic] ?? 0)) return true;
     this.#times[topic] = event.eventTime;
     return false;

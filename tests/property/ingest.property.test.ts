@@ -39,7 +39,7 @@ class ReadingSink implements RecordSink {
 const START = 1_700_000_000_000_000;
 const instruments = [instrument("t:A"), instrument("t:B", { priceScale: 0, sizeScale: 8 }), instrument("t:C", { priceScale: 8, sizeScale: 0, mayCross: true })];
 const units = fc.oneof(fc.integer({ min: 1, max: 1000 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), fc.constantFrom(0, -5, Number.NaN, 999_999_999, 1_000_000_000, 4_294_967_296));
-const anyTime = fc.integer({ min: -50, max: 50 }).map((offset) => micros(START + offset * 1000));
+const anyTime = fc.oneof(fc.integer({ min: -50, max: 50 }), fc.constant(0)).map((offset) => micros(START + offset * 1000));
 const anyInstrument = fc.integer({ min: 0, max: 3 });
 const anySource = fc.option(fc.integer({ min: 1, max: 30 }), { nil: undefined });
 const anyId = fc.oneof(fc.integer({ min: 1, max: 1e9 }).map(String), fc.string({ maxLength: 70 }));
@@ -71,7 +71,7 @@ class NaiveIngest {
     if (event.sourceSequence !== undefined) {
       if (event.sourceSequence <= (this.#sources.get(topic) ?? -1)) return "stale";
       this.#sources.set(topic, event.sourceSequence);
-    } else if (event.kind === "quote") {
+    } else if (event.kind === "quote" && event.eventTime !== event.receiveTime) {
       if (event.eventTime < (this.#times.get(topic) ?? 0)) return "stale";
       this.#times.set(topic, event.eventTime);
     }
