@@ -6,7 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { LoadGroup, median, percentile } from "./load-group.ts";
-import { type BenchServer, startBare, startOurs } from "./servers.ts";
+import { type BenchServer, pin, startBare, startOurs } from "./servers.ts";
 
 const HELP = `npm run bench -- [options]
   --rounds N       rounds of each scenario (default 6; medians are of these)
@@ -158,7 +158,9 @@ async function scenario(name: string, bar: string, sides: readonly [Side, Side],
 }
 
 async function speed(): Promise<void> {
-  const sides: [Side, Side] = [await sideOf(await startOurs(WORKERS)), await sideOf(await startBare(WORKERS))];
+  const isPinned = WORKERS === 1 && pin(process.pid, "1");
+  console.log(isPinned ? "servers on processor 0, load on processor 1" : "processors not pinned");
+  const sides: [Side, Side] = [await sideOf(await startOurs(WORKERS, isPinned)), await sideOf(await startBare(WORKERS, isPinned))];
   try {
     line(["scenario", "server", "CPU us/msg", "msgs/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU ratio", "min-max", "bar"]);
     for (const side of sides) await fresh(side, () => [0]);

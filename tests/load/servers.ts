@@ -11,6 +11,8 @@ import { fileURLToPath } from "node:url";
 export const KEY = `tk_bench${"0".repeat(32)}`;
 const PUBLISH_KEY = `tk_publish${"0".repeat(32)}`;
 const START_MS = 20_000;
+/** Counted before anything is pinned. */
+const PROCESSORS = availableParallelism();
 
 export interface BenchServer {
   readonly name: "ours" | "bare";
@@ -29,7 +31,7 @@ export interface BenchServer {
  * around; false where that is not to be had.
  */
 export function pin(pid: number, processors: string): boolean {
-  return availableParallelism() > 1 && spawnSync("taskset", ["-a", "-c", "-p", processors, String(pid)]).status === 0;
+  return PROCESSORS > 1 && spawnSync("taskset", ["-a", "-c", "-p", processors, String(pid)]).status === 0;
 }
 
 export function symbolName(symbol: number): string {
