@@ -13,7 +13,7 @@ import type { FeedReport } from "../ports/feeds.ts";
 import type { StreamCommand, StreamNotice, StreamReport } from "../ports/stream-control.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
 import type { StreamHealth } from "../services/health-service.ts";
-import type { StreamOptions } from "./stream-options.ts";
+import { STREAM_YOUNG_GENERATION_MB, type StreamOptions } from "./stream-options.ts";
 
 export interface StreamHostDeps {
   /** Module of the thread. */
@@ -150,7 +150,7 @@ export class StreamHost implements Component, MetricSource {
     this.#state = "starting";
     this.#reason = "starting";
     this.#lastNoticeMs = this.#deps.clock.monotonicMs();
-    const worker = new Worker(this.#deps.entry, { workerData: this.#deps.options() });
+    const worker = new Worker(this.#deps.entry, { workerData: this.#deps.options(), resourceLimits: { maxYoungGenerationSizeMb: STREAM_YOUNG_GENERATION_MB } });
     this.#worker = worker;
     worker.on("message", (notice: StreamNotice) => this.#notice(notice));
     worker.on("error", (error) => this.#failed(messageOf(error)));

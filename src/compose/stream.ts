@@ -16,7 +16,7 @@ import type { Grant, TicketRedeemer } from "../ports/access.ts";
 import type { StreamCommand, StreamNotice, StreamReport } from "../ports/stream-control.ts";
 import type { Logger } from "../ports/telemetry.ts";
 import { createFeeds } from "./feeds.ts";
-import type { StreamOptions } from "./stream-options.ts";
+import { STREAM_YOUNG_GENERATION_MB, type StreamOptions } from "./stream-options.ts";
 
 const STATE_MS = 1_000;
 
@@ -60,7 +60,7 @@ function inThisThread() {
 function inThreads() {
   const pool = new WorkerPool({
     clock, log, options: options.fanout, epoch, workers: options.workers, host: options.host, port: options.streamPort,
-    entry: new URL("./worker.ts", import.meta.url), placeTable, redeem, demand, onHung: (reason) => say({ type: "failed", message: reason }),
+    entry: new URL("./worker.ts", import.meta.url), placeTable, youngGenerationMb: STREAM_YOUNG_GENERATION_MB, redeem, demand, onHung: (reason) => say({ type: "failed", message: reason }),
   }, options.keys);
   return { sink: pool, listen: async () => pool.port, report: () => pool.report() };
 }

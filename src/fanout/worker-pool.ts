@@ -37,6 +37,8 @@ export interface WorkerPoolParts {
   readonly port: number;
   /** Module that a worker runs. */
   readonly entry: URL;
+  /** Megabytes of short-lived objects before a worker cleans up. */
+  readonly youngGenerationMb: number;
   readonly placeTable: SharedArrayBuffer;
   readonly redeem: TicketRedeemer;
   readonly demand: (index: InstrumentIndex) => void;
@@ -159,7 +161,7 @@ export class WorkerPool implements RecordSink, Component {
     const { options, epoch, host, placeTable, clock, entry } = this.#parts;
     const acknowledged = new SharedArrayBuffer(4);
     const init: WorkerInit = { options, epoch, keys: [...this.#keys.values()], placeTable, acknowledged, host, port: this.#port };
-    const worker = new Worker(entry, { workerData: init });
+    const worker = new Worker(entry, { workerData: init, resourceLimits: { maxYoungGenerationSizeMb: this.#parts.youngGenerationMb } });
     return new Promise((resolve, reject) => {
       const member: Member = {
         worker, acknowledged: new Int32Array(acknowledged), listening: false, inFlight: [], inFlightBytes: 0, seen: 0,

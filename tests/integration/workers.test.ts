@@ -152,7 +152,7 @@ describe("a pool of two workers", () => {
     channel.onmessage = (event: { readonly data: unknown }): void => void threads.push(Number(event.data));
     pool = new WorkerPool({
       clock, log, options: { ...TEST_OPTIONS, sessionsPerKeyMax: 20 }, epoch: "e", workers: 2, host: "127.0.0.1", port: 0, entry: ENTRY,
-      placeTable: createPlaceTable(), redeem: (_ticket, done) => done(null), demand: () => {}, onHung: (reason) => hung.push(reason),
+      youngGenerationMb: 12, placeTable: createPlaceTable(), redeem: (_ticket, done) => done(null), demand: () => {}, onHung: (reason) => hung.push(reason),
     }, [keyRecord(READ_KEY, "k-read", ["read"])]);
     pipeline = new Pipeline(systemClock, [pool], { flushMaxMs: 5, jumpBandPct: 10, instrumentsMax: 100 });
     await pool.start();
