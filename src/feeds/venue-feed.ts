@@ -79,6 +79,8 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
   #added: Entry[] = [];
   #addTimer: Timer | null = null;
   #lostBooks: Entry[] = [];
+  /** How many were carried when the address of the present connection was made. */
+  #addressed = 0;
   #isRunning = false;
   /** Grows with each start: what an earlier run still awaits no longer counts. */
   #run = 0;
@@ -163,6 +165,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
   // --- ConnectionOwner
 
   url(): string {
+    this.#addressed = this.#set.carried.length;
     return this.#profile.url(this.#options.wsUrl ?? this.#profile.wsUrl, this.#set.carried);
   }
 
@@ -170,7 +173,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     this.#added = [];
     this.#status.forget();
     this.#status.venue("stale", "connected, waiting for data");
-    this.#session.opened();
+    this.#session.opened(this.#addressed);
   }
 
   message(text: string, receiveTime: Micros): boolean {

@@ -27,8 +27,11 @@ export interface SessionContext {
 
 /** The protocol of one feed's connection; lives as long as the feed and is reset when a connection ends. */
 export interface VenueSession extends MetricSource {
-  /** The socket is open: subscribe to everything carried, unless the URL did it. */
-  opened(): void;
+  /**
+   * The socket is open: subscribe to everything carried, unless the URL did it. The URL was made of the first `addressed`
+   * carried instruments; those behind them joined while the connection was opening.
+   */
+  opened(addressed: number): void;
   /** Carries more on the open connection. */
   subscribe(added: readonly Entry[]): void;
   /** Asks for fresh snapshots of these books, all at once: venues limit messages per second. */

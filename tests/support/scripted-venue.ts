@@ -13,6 +13,10 @@ export interface ScriptedVenue {
   readonly heard: readonly unknown[];
   /** REST paths asked for, in order. */
   readonly asked: readonly string[];
+  /** Connections are answered only after this; a test sets it to hold one half-open. */
+  admit: Promise<void>;
+  /** Connections begun, answered or not. */
+  readonly knocks: number;
   /** Sends to the newest connection. */
   say(message: unknown): void;
   stop(): Promise<void>;
@@ -38,7 +42,12 @@ export async function startScriptedVenue(
     const found = answer(path);
     response.writeHead(found === null ? 404 : (found.status ?? 200), found?.headers ?? {}).end(JSON.stringify(found?.body ?? {}));
   });
-  const websockets = new WebSocketServer({ server });
+  const websockets = new WebSocketServer({ noServer: true });
+  const state = { admit: Promise.resolve(), knocks: 0 };
+  server.on("upgrade", (request, raw, head) => {
+    state.knocks++;
+    void state.admit.then(() => websockets.handleUpgrade(request, raw, head, (socket) => websockets.emit("connection", socket, request)));
+  });
   websockets.on("connection", (socket, request) => {
     sockets.push(socket);
     paths.push(request.url ?? "/");
@@ -52,6 +61,15 @@ export async function startScriptedVenue(
   const port = address !== null && typeof address === "object" ? address.port : 0;
   return {
     wsUrl: `ws://127.0.0.1:${port}`, restUrl: `http://127.0.0.1:${port}`, sockets, paths, heard, asked,
+    get admit() {
+      return state.admit;
+    },
+    set admit(until) {
+      state.admit = until;
+    },
+    get knocks() {
+      return state.knocks;
+    },
     say: (message) => sockets.at(-1)?.send(JSON.stringify(message)),
     stop: async () => {
       for (const socket of sockets) socket.terminate();

@@ -49,9 +49,10 @@ class BinanceSession implements VenueSession {
       (entry, error) => context.snapshotFailed(entry, error));
   }
 
-  opened(): void {
-    this.#askQuiet(this.#context.set.carried.slice(0, URL_INSTRUMENTS_MAX));
-    this.subscribe(this.#context.set.carried.slice(URL_INSTRUMENTS_MAX));
+  opened(addressed: number): void {
+    const byAddress = Math.min(addressed, URL_INSTRUMENTS_MAX);
+    this.#askQuiet(this.#context.set.carried.slice(0, byAddress));
+    this.subscribe(this.#context.set.carried.slice(byAddress));
   }
 
   subscribe(added: readonly Entry[]): void {

@@ -37,6 +37,8 @@ class KrakenSession implements VenueSession {
   readonly #v2: KrakenV2Mapper;
   /** Null until the greeting. */
   #version: KrakenVersion | null = null;
+  /** On the present connection: the venue refuses a second subscription. */
+  readonly #subscribed = new Set<Entry>();
 
   constructor(context: SessionContext) {
     this.#context = context;
@@ -47,11 +49,15 @@ class KrakenSession implements VenueSession {
   /** The venue greets first; what it says decides the form of the subscription. */
   opened(): void {
     this.#version = null;
+    this.#subscribed.clear();
   }
 
   subscribe(added: readonly Entry[]): void {
-    if (added.length === 0 || this.#version === null) return;
-    for (const channel of ["book", "trade", "ticker"] as const) this.#say("subscribe", channel, added);
+    if (this.#version === null) return;
+    const entries = added.filter((entry) => !this.#subscribed.has(entry));
+    if (entries.length === 0) return;
+    for (const entry of entries) this.#subscribed.add(entry);
+    for (const channel of ["book", "trade", "ticker"] as const) this.#say("subscribe", channel, entries);
   }
 
   resync(entries: readonly Entry[]): void {

@@ -44,6 +44,15 @@ function binance(answers: (path: string) => Answer | null = () => null): Promise
     : { body: { lastUpdateId: 10, bids: [["100.00", "1.0"]], asks: [["100.02", "1.0"]] } }));
 }
 
+const pair = (base: string): unknown => ({ wsname: `${base}/USD`, pair_decimals: 1, lot_decimals: 8, status: "online" });
+const product = (base: string): unknown => ({ id: `${base}-USD`, base_currency: base, quote_currency: "USD", quote_increment: "0.01", base_increment: "0.0001", status: "online" });
+/** The instrument lists of three venues, by path. */
+const LISTS: Readonly<Record<string, unknown>> = {
+  "/api/v3/exchangeInfo": { symbols: [symbolOf("BTCUSDT", "BTC"), symbolOf("ETHUSDT", "ETH")] },
+  "/products": [product("BTC"), product("ETH")],
+  "/0/public/AssetPairs": { error: [], result: { a: pair("XBT"), b: pair("ETH"), c: pair("SOL") } },
+};
+
 describe.concurrent("what is carried", () => {
   it("carries the BTC and ETH pairs when nothing is configured", async (test) => {
     const venue = await binance();
@@ -84,6 +93,37 @@ describe.concurrent("what is carried", () => {
     venue.sockets[0]?.terminate();
     await until("another connection", () => venue.paths.length === 2);
     expect(venue.paths[1]).toContain("ethusdt@trade");
+  });
+
+  it.for([
+    ["binance", '"ethusdt@trade"', 1], ["coinbase", '"ETH-USD"', 3], ["kraken", '"ETH/USD"', 3],
+  ] as const)("subscribes at %s to what is asked for while the connection is still opening", async ([name, spelling, messages], test) => {
+    const door = Promise.withResolvers<void>();
+    const venue = await startScriptedVenue((path) => ({ body: LISTS[path] ?? { lastUpdateId: 10, bids: [], asks: [] } }), (say) => {
+      if (name === "kraken") say({ channel: "status", type: "update", data: [{ system: "online", api_version: "v2", connection_id: 1, version: "2.0.0" }] });
+    });
+    venue.admit = door.promise;
+    const harness = await follow(test, name, venue, { instruments: [name === "binance" ? "BTC-USDT" : "BTC-USD"] });
+    await until("the knock", () => venue.knocks === 1);
+    harness.feed.demand(2);
+    door.resolve();
+    await until("the subscription", () => venue.heard.filter((each) => JSON.stringify(each).includes(spelling)).length === messages);
+    expect(venue.sockets).toHaveLength(1);
+    if (name === "binance") expect(venue.paths[0]).not.toContain("ethusdt");
+  });
+
+  it("subscribes once to what is asked for between Kraken's connection and its greeting", async (test) => {
+    const venue = await startScriptedVenue((path) => ({ body: LISTS[path] ?? {} }));
+    const harness = await follow(test, "kraken", venue, { instruments: ["BTC-USD"] });
+    await until("the connection", () => harness.feed.report().reason.startsWith("connected"));
+    harness.feed.demand(2);
+    venue.say({ channel: "status", type: "update", data: [{ system: "online", api_version: "v2", connection_id: 1, version: "2.0.0" }] });
+    const heard = (): string[] => venue.heard.map((each) => JSON.stringify(each));
+    await until("the first subscription", () => heard().length === 3);
+    harness.feed.demand(3);
+    await until("the last subscription", () => heard().filter((text) => text.includes("SOL/USD")).length === 3);
+    expect(heard().filter((text) => text.includes("ETH/USD"))).toHaveLength(3);
+    expect(heard()).toHaveLength(6);
   });
 
   it("pulls in up to the limit and refuses one more, counted", async (test) => {
