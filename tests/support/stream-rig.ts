@@ -93,7 +93,7 @@ export class StreamRig {
   status(index: InstrumentIndex, state: StatusState, reason = ""): void {
     const now = this.clock.nowMicros();
     this.pipeline.event({ kind: "status", instrument: index, state, reason, eventTime: now, receiveTime: now });
-    this.pipeline.endOfRead(false);
+    this.flush();
   }
 
   quote(index: InstrumentIndex, bid: number, more: Partial<Quote> = {}): void {
@@ -115,9 +115,9 @@ export class StreamRig {
     this.pipeline.event({ kind: "book", instrument: index, bids: side(bids), asks: side(asks), eventTime: now, receiveTime: now });
   }
 
-  /** What was handed in leaves now. */
+  /** What was handed in leaves now: not through the flush window, which would hold it back while the machine is busy. */
   flush(): void {
-    this.pipeline.endOfRead(false);
+    this.pipeline.flush();
   }
 
   /** A connection after `welcome`. */
