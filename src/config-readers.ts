@@ -106,6 +106,11 @@ export const duration: Reader<number> = (text) => {
 
 const REPLAY_SPEED = /^(.+)@(\d+(?:\.\d+)?|max)$/;
 
+/** An entry of `FEEDS` as far as it tells one feed from another: the same recording at another speed is the same feed. */
+export function withoutSpeed(text: string): string {
+  return text.startsWith("replay:") ? (REPLAY_SPEED.exec(text)?.[1] ?? text) : text;
+}
+
 /** One entry of `FEEDS`: `sim`, `push`, a venue, or `replay:PATH[@SPEED]` (1 is the recorded pace, 0 or `max` as fast as possible). */
 export const feedName: Reader<FeedName> = (text) => {
   if (text === "sim" || text === "push") return { kind: text };

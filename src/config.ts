@@ -4,7 +4,7 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { StreamOptions } from "./compose/stream-options.ts";
-import type { BootstrapKey, FeedName } from "./config-readers.ts";
+import { type BootstrapKey, type FeedName, withoutSpeed } from "./config-readers.ts";
 import { metaOf, schema, type SettingName, type Settings } from "./config-schema.ts";
 import { ConfigurationError } from "./core/errors.ts";
 
@@ -144,7 +144,8 @@ function faultsOfSizes(given: Partial<Record<SettingName, string>>): string[] {
 
 function faultsOfFeeds(given: Partial<Record<SettingName, string>>): string[] {
   const names = (given.FEEDS ?? "sim").split(",").map((name) => name.trim()).filter((name) => name !== "");
-  const faults = names.filter((name, i) => names.indexOf(name) < i).map((name) => `FEEDS: "${name}" is named twice; name it once`);
+  const feeds = names.map(withoutSpeed);
+  const faults = names.filter((_, i) => feeds.indexOf(feeds[i] ?? "") < i).map((name) => `FEEDS: "${name}" is named twice; name it once`);
   if (names.length === 0) faults.push("FEEDS: expected at least one feed, found none; unset it for the simulated exchange");
   return faults;
 }

@@ -19,6 +19,8 @@ const HELP = `usage: npm run cli -- COMMAND
   keys create --scope S a new key (read, trade, admin, publish, breakglass), shown once
   keys revoke ID        a running service closes its sessions within a second
 
+  node src/cli/record.ts --help    records a venue's traffic for FEEDS=replay:PATH
+
 The environment is read as by the service: DATA_DIR says which keys.`;
 
 const options = {

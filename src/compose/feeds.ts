@@ -2,12 +2,15 @@
  * From the entries of `FEEDS` to running feeds: which class stands behind which name.
  */
 import type { Clock } from "../core/clock.ts";
+import type { Component } from "../core/component.ts";
+import { ConfigurationError, FeedError } from "../core/errors.ts";
 import { unreachable } from "../core/types.ts";
 import { binanceFeed } from "../feeds/binance/feed.ts";
 import { coinbaseFeed } from "../feeds/coinbase/feed.ts";
 import { krakenFeed } from "../feeds/kraken/feed.ts";
 import { PushFeed } from "../feeds/push/push-feed.ts";
 import { ReplayFeed } from "../feeds/replay-feed.ts";
+import { captureVenue } from "../feeds/replay-survey.ts";
 import { SimulatedFeed } from "../feeds/sim/simulated-feed.ts";
 import type { VenueFeed, VenueFeedOptions } from "../feeds/venue-feed.ts";
 import type { KeyCheck } from "../ports/access.ts";
@@ -26,6 +29,8 @@ export interface FeedParts {
 
 export interface CreatedFeeds {
   readonly feeds: readonly Feed[];
+  /** Starts before the feeds. Its start throws a ConfigurationError when two of them own one venue. */
+  readonly venues: Component;
   readonly keysRevoked: (keyIds: readonly string[]) => void;
 }
 
@@ -37,7 +42,8 @@ export function createFeeds(parts: FeedParts): CreatedFeeds {
   const { options, clock, log, sink, keys } = parts;
   const pushes: PushFeed[] = [];
   const feeds: Feed[] = [];
-  const others = (): ReadonlySet<string> => new Set(feeds.filter((feed) => !(feed instanceof PushFeed)).flatMap((feed) => feed.report().venues));
+  /** Venues that a feed other than push owns, each with the entry of `FEEDS`. */
+  const owners = new Map<string, string>();
 
   const create = (spec: FeedSpec): Feed => {
     switch (spec.kind) {
@@ -48,7 +54,7 @@ export function createFeeds(parts: FeedParts): CreatedFeeds {
         instruments: options.feedInstruments, silenceMs: options.feedSilenceMs, instrumentSilenceMs: options.feedInstrumentSilenceMs, pulledInMax: options.feedPulledInMax,
       });
       case "push": {
-        const push = new PushFeed({ sink, clock, log, keys, ...options.push, venuesTaken: others, instrumentsMax: options.instrumentsMax });
+        const push = new PushFeed({ sink, clock, log, keys, ...options.push, venuesTaken: () => new Set(owners.keys()), instrumentsMax: options.instrumentsMax });
         pushes.push(push);
         return push;
       }
@@ -56,5 +62,34 @@ export function createFeeds(parts: FeedParts): CreatedFeeds {
     }
   };
   for (const spec of options.feeds) feeds.push(create(spec));
-  return { feeds, keysRevoked: (ids) => { for (const push of pushes) push.keysRevoked(ids); } };
+  const venues = { name: "venues", start: () => claimVenues(options.feeds, owners), stop: () => Promise.resolve() };
+  return { feeds, venues, keysRevoked: (ids) => { for (const push of pushes) push.keysRevoked(ids); } };
+}
+
+/** Two feeds that number the events of one venue would mix two markets in one topic. */
+async function claimVenues(specs: readonly FeedSpec[], owners: Map<string, string>): Promise<void> {
+  const faults: string[] = [];
+  for (const spec of specs) {
+    const venue = await venueOf(spec);
+    if (venue === null) continue;
+    const name = spec.kind === "replay" ? `replay:${spec.path}` : venue;
+    const owner = owners.get(venue);
+    if (owner === undefined) owners.set(venue, name);
+    else faults.push(`FEEDS: "${owner}" and "${name}" are both of the venue ${venue}; keep one of them`);
+  }
+  if (faults.length > 0) throw new ConfigurationError(faults);
+}
+
+/** Null for push, whose producers choose, and for a recording that cannot be read: its feed says so when it starts. */
+async function venueOf(spec: FeedSpec): Promise<string | null> {
+  switch (spec.kind) {
+    case "push": return null;
+    case "sim": return "sim";
+    case "venue": return spec.venue;
+    case "replay": return captureVenue(spec.path).catch((error: unknown) => {
+      if (error instanceof FeedError) return null;
+      throw error;
+    });
+    default: return unreachable(spec);
+  }
 }

@@ -4,7 +4,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "../core/clock.ts";
 import { startInOrder, stopInReverse } from "../core/component.ts";
-import { messageOf } from "../core/errors.ts";
+import { AppError, messageOf } from "../core/errors.ts";
 import { Fanout } from "../fanout/fanout.ts";
 import { KeyTable } from "../fanout/key-table.ts";
 import { createPlaceTable } from "../fanout/places.ts";
@@ -45,7 +45,7 @@ const downstream = options.workers === 1 ? inThisThread() : inThreads();
 const pipeline = new Pipeline(clock, [downstream.sink], { flushMaxMs: options.flushMaxMs, jumpBandPct: options.jumpBandPct, instrumentsMax: options.instrumentsMax });
 const created = createFeeds({ options, clock, log, sink: pipeline, keys });
 const feeds = new FeedSupervisor(created.feeds, log);
-const parts = [downstream.sink, pipeline, feeds];
+const parts = [created.venues, downstream.sink, pipeline, feeds];
 
 /** The one fan-out lives here: no hop between tick and socket. */
 function inThisThread() {
@@ -79,7 +79,9 @@ async function stop(): Promise<void> {
 }
 
 function fail(error: unknown): void {
-  say({ type: "failed", message: error instanceof Error ? error.stack ?? error.message : String(error) });
+  // A sentence for failures that somebody outside can mend, a stack for ours.
+  const isOurs = error instanceof Error && !(error instanceof AppError);
+  say({ type: "failed", message: isOurs ? error.stack ?? error.message : messageOf(error) });
   void stop();
 }
 

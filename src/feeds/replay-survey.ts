@@ -82,6 +82,15 @@ export async function surveyCapture(path: string, clock: Clock): Promise<Capture
   return { profile, venue, instruments: [...instruments.values()], messages };
 }
 
+/** The venue that a recording names in its first record. @throws {FeedError} when that cannot be read. */
+export async function captureVenue(path: string): Promise<string> {
+  const records = readCapture(path);
+  const first = await records.next();
+  await records.return(undefined);
+  if (first.done === true) throw new FeedError(`recording ${path}: expected at least one record, found none`);
+  return first.value.exchange.toLowerCase();
+}
+
 function reader(profile: ReplayProfile, lookup: SurveyLookup, path: string): (record: CaptureRecord) => void {
   const mapper = profile.mapper(lookup, NOBODY);
   return (record) => {

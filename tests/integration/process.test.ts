@@ -2,11 +2,12 @@
  * The service as a process: what it says, what signals do, what survives, what a wrong start gets.
  */
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
 import { restartablePorts, type RunningService, spawnService, startService, stubbedInstallation } from "../support/start-service.ts";
@@ -206,6 +207,20 @@ describe("the command line", () => {
     expect(await run(["src/main.ts", "--help"])).toMatchObject({ code: 0, output: expect.stringContaining("BOOTSTRAP_API_KEYS [empty]") });
     expect(await run(["src/main.ts", "--print-config"], { LOG_LEVEL: "warn" })).toMatchObject({ code: 0, output: expect.stringMatching(/^LOG_LEVEL=warn$/m) });
     expect(await run(["src/main.ts", "--what"])).toMatchObject({ code: 2, output: expect.stringContaining("unknown option --what") });
+  });
+
+  it("names its commands and the recorder", async () => {
+    expect(await run(["src/cli/main.ts", "--help"])).toMatchObject({ code: 0, output: expect.stringMatching(/tail SYMBOL[^]*keys list[^]*node src\/cli\/record\.ts --help/) });
+  });
+
+  it("names two feeds that own one venue and ends with 1", async () => {
+    const folder = newFolder();
+    const paths = ["a.jsonl.gz", "b.jsonl.gz"].map((name) => join(folder, name));
+    for (const path of paths) writeFileSync(path, gzipSync(`${JSON.stringify({ ts: 1, exchange: "KRAKEN", conn: "ws.1", dir: "in", raw: "{}" })}\n`));
+    const { code, output } = await run(["src/main.ts"], { DATA_DIR: folder, HTTP_PORT: "0", STREAM_PORT: "0", FEEDS: paths.map((path) => `replay:${path}`).join(",") });
+    expect(output).toMatch(/FEEDS: "replay:\S*a\.jsonl\.gz" and "replay:\S*b\.jsonl\.gz" are both of the venue kraken; keep one of them\n$/);
+    expect(output).not.toContain("    at ");
+    expect(code).toBe(1);
   });
 
   it("names every fault of the configuration and ends with 1", async () => {

@@ -69,7 +69,7 @@ describe("FEEDS", () => {
     expect(load({ FEEDS: text }).stream.feeds).toEqual([{ kind: "replay", path, speed }]);
   });
 
-  it.each([["nyse", /expected sim, push, .* found "nyse"/], ["replay:", /replay:PATH/], ["sim,sim", /named twice/], [",", /at least one feed/]])("refuses %s", (text, fault) => {
+  it.each([["nyse", /expected sim, push, .* found "nyse"/], ["replay:", /replay:PATH/], ["sim,sim", /"sim" is named twice/], ["replay:a,push,replay:a@2", /"replay:a@2" is named twice/], [",", /at least one feed/]])("refuses %s", (text, fault) => {
     expect(faultsOf({ FEEDS: text }).join()).toMatch(fault);
   });
 });
