@@ -10,7 +10,7 @@ import type { Component } from "../core/component.ts";
 import { messageOf, ResourceError } from "../core/errors.ts";
 import type { Grant, KeyChange } from "../ports/access.ts";
 import type { FeedReport } from "../ports/feeds.ts";
-import type { StreamCommand, StreamNotice, StreamReport } from "../ports/stream-control.ts";
+import type { StreamCommand, StreamNotice, StreamReport, WorkerState } from "../ports/stream-control.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
 import type { StreamHealth } from "../services/health-service.ts";
 import { STREAM_YOUNG_GENERATION_MB, type StreamOptions } from "./stream-options.ts";
@@ -39,6 +39,9 @@ const EXIT_MS = 2000;
 const WATCH_MS = 500;
 const RESTART_DELAY_MS = 100;
 
+/** Of a thread that has not said. */
+const NO_WORKERS: WorkerState = { listening: 0, wanted: 0 };
+
 type State = "idle" | "starting" | "listening" | "failed" | "stopping" | "stopped";
 
 export class StreamHost implements Component, MetricSource {
@@ -49,6 +52,7 @@ export class StreamHost implements Component, MetricSource {
   #reason = "not started";
   #port: number | null = null;
   #feeds: readonly FeedReport[] = [];
+  #workers: WorkerState = NO_WORKERS;
   #lastNoticeMs = 0;
   #watch: Timer | null = null;
   #restart: Timer | null = null;
@@ -104,7 +108,7 @@ export class StreamHost implements Component, MetricSource {
   }
 
   health(): StreamHealth {
-    return { isListening: this.#state === "listening", reason: this.#reason, feeds: this.#feeds };
+    return { isListening: this.#state === "listening", reason: this.#reason, feeds: this.#feeds, workers: this.#workers };
   }
 
   /** The stream's port; null while it does not listen. */
@@ -169,7 +173,10 @@ export class StreamHost implements Component, MetricSource {
     this.#lastNoticeMs = this.#deps.clock.monotonicMs();
     switch (notice.type) {
       case "listening": return this.#listening(notice.port);
-      case "state": this.#feeds = notice.feeds; return;
+      case "state":
+        this.#feeds = notice.feeds;
+        this.#workers = notice.workers;
+        return;
       case "redeem": return this.#redeem(notice.call, notice.ticket);
       case "report": this.#reports.get(notice.call)?.(notice.report); return;
       case "log": this.#deps.log[notice.level](notice.fields, notice.message); return;
@@ -201,6 +208,7 @@ export class StreamHost implements Component, MetricSource {
     this.#state = "failed";
     this.#reason = reason;
     this.#feeds = [];
+    this.#workers = NO_WORKERS;
     this.#exitDeadline = this.#deps.clock.after(EXIT_MS, () => this.#deps.onFatal(`the stream thread failed (${reason}) and does not end`));
   }
 

@@ -53,6 +53,7 @@ function inThisThread() {
   return {
     sink: fanout,
     listen: () => fanout.listen(options.host, options.streamPort),
+    workers: () => ({ listening: 1, wanted: 1 }),
     report: async () => ({ sessions: fanout.sessionCount, samples: fanout.samples() }),
   };
 }
@@ -61,8 +62,13 @@ function inThreads() {
   const pool = new WorkerPool({
     clock, log, options: options.fanout, epoch, workers: options.workers, host: options.host, port: options.streamPort,
     entry: new URL("./worker.ts", import.meta.url), placeTable, youngGenerationMb: STREAM_YOUNG_GENERATION_MB, redeem, demand, onHung: (reason) => say({ type: "failed", message: reason }),
+    onListeningChange: () => sayState(),
   }, options.keys);
-  return { sink: pool, listen: async () => pool.port, report: () => pool.report() };
+  return { sink: pool, listen: async () => pool.port, workers: () => ({ listening: pool.listening, wanted: options.workers }), report: () => pool.report() };
+}
+
+function sayState(): void {
+  say({ type: "state", feeds: feeds.reports(), workers: downstream.workers() });
 }
 
 async function report(): Promise<StreamReport> {
@@ -106,8 +112,8 @@ function obey(command: StreamCommand): void {
 
 process.on("uncaughtException", fail);
 parentPort?.on("message", obey);
-const stateTimer = clock.every(STATE_MS, () => say({ type: "state", feeds: feeds.reports() }));
+const stateTimer = clock.every(STATE_MS, sayState);
 startInOrder(parts).then(downstream.listen).then((port) => {
-  say({ type: "state", feeds: feeds.reports() });
+  sayState();
   say({ type: "listening", port });
 }, fail);

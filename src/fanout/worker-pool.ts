@@ -23,7 +23,11 @@ const HUNG_MS = 5_000;
 const CHECK_MS = 500;
 /** Bytes on their way to one worker; one that lets more pile up counts as hanging. */
 const IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024;
+/** A worker that failed is replaced after this, twice as long each time its replacement fails too. */
 const RESTART_MS = 250;
+const RESTART_MS_MAX = 10_000;
+/** One that listened for this long was sound: the wait begins anew. */
+const STABLE_MS = 60_000;
 const REPORT_MS = 1_000;
 const STOP_MS = 2_000;
 
@@ -44,12 +48,18 @@ export interface WorkerPoolParts {
   readonly demand: (index: InstrumentIndex) => void;
   /** A worker hangs: the process cannot go on. */
   readonly onHung: (reason: string) => void;
+  /** `listening` may have changed. */
+  readonly onListeningChange?: () => void;
 }
 
 interface Member {
   readonly worker: Worker;
   readonly acknowledged: Int32Array;
   listening: boolean;
+  /** When it began to listen; NaN before. */
+  listeningSinceMs: number;
+  /** Workers in a row before it that failed too soon. */
+  readonly failures: number;
   /** Bytes of each batch not acknowledged yet, oldest first. */
   readonly inFlight: number[];
   inFlightBytes: number;
@@ -71,6 +81,7 @@ export class WorkerPool implements RecordSink, Component {
   readonly #reports = new Calls<{ sessions: number; samples: readonly MetricSample[] }>();
   #port: number;
   #timer: Timer | null = null;
+  readonly #restartTimers = new Set<Timer>();
   /** Nothing is replaced any more. */
   #isEnding = false;
   #restarts = 0;
@@ -84,7 +95,7 @@ export class WorkerPool implements RecordSink, Component {
 
   async start(): Promise<void> {
     if (this.#port === 0) this.#port = await freePort(this.#parts.host);
-    for (let i = 0; i < this.#parts.workers; i++) this.#port = await this.#add();
+    for (let i = 0; i < this.#parts.workers; i++) this.#port = await this.#add(0);
     this.#timer = this.#parts.clock.every(CHECK_MS, () => this.#check());
   }
 
@@ -101,6 +112,7 @@ export class WorkerPool implements RecordSink, Component {
   async stop(): Promise<void> {
     this.#isEnding = true;
     this.#timer?.stop();
+    for (const timer of this.#restartTimers) timer.stop();
     await Promise.all(this.#members.map((member) => new Promise<void>((resolve) => {
       const giveUp = this.#parts.clock.after(STOP_MS, resolve);
       member.worker.once("exit", () => {
@@ -152,19 +164,22 @@ export class WorkerPool implements RecordSink, Component {
       });
       post(member, { type: "report", call });
     })));
-    const own: MetricSample = { name: "ticker_workers_restarted_total", help: "Fan-out threads replaced", type: "counter", labels: {}, value: this.#restarts };
-    return { sessions: answers.reduce((sum, a) => sum + a.sessions, 0), samples: [own, ...answers.flatMap((a) => a.samples)] };
+    const own: MetricSample[] = [
+      { name: "ticker_workers_restarted_total", help: "Fan-out threads replaced", type: "counter", labels: {}, value: this.#restarts },
+      { name: "ticker_workers_listening", help: "Fan-out threads that take connections", type: "gauge", labels: {}, value: this.listening },
+    ];
+    return { sessions: answers.reduce((sum, a) => sum + a.sessions, 0), samples: [...own, ...answers.flatMap((a) => a.samples)] };
   }
 
   /** Starts one worker and brings it up to date; resolves when it listens. */
-  #add(): Promise<number> {
+  #add(failures: number): Promise<number> {
     const { options, epoch, host, placeTable, clock, entry } = this.#parts;
     const acknowledged = new SharedArrayBuffer(4);
     const init: WorkerInit = { options, epoch, keys: [...this.#keys.values()], placeTable, acknowledged, host, port: this.#port };
     const worker = new Worker(entry, { workerData: init, resourceLimits: { maxYoungGenerationSizeMb: this.#parts.youngGenerationMb } });
     return new Promise((resolve, reject) => {
       const member: Member = {
-        worker, acknowledged: new Int32Array(acknowledged), listening: false, inFlight: [], inFlightBytes: 0, seen: 0,
+        worker, acknowledged: new Int32Array(acknowledged), listening: false, listeningSinceMs: Number.NaN, failures, inFlight: [], inFlightBytes: 0, seen: 0,
         seenAtMs: clock.monotonicMs(), onListening: resolve, onDrained: () => {},
       };
       this.#members.push(member);
@@ -195,6 +210,8 @@ export class WorkerPool implements RecordSink, Component {
     switch (message.type) {
       case "listening":
         member.listening = true;
+        member.listeningSinceMs = this.#parts.clock.monotonicMs();
+        this.#parts.onListeningChange?.();
         return member.onListening(message.port);
       case "redeem":
         return this.#parts.redeem(message.ticket, (grant) => post(member, { type: "redeemed", call: message.call, grant }));
@@ -222,12 +239,21 @@ export class WorkerPool implements RecordSink, Component {
     const place = this.#members.indexOf(member);
     if (place >= 0) this.#members.splice(place, 1);
     member.onDrained(0);
-    if (this.#isEnding) return;
+    this.#parts.onListeningChange?.();
+    if (!this.#isEnding) this.#replace(member, code);
+  }
+
+  #replace(member: Member, code: number): void {
+    const { clock, log } = this.#parts;
+    const failures = clock.monotonicMs() - member.listeningSinceMs >= STABLE_MS ? 0 : member.failures;
+    const inMs = Math.min(RESTART_MS * 2 ** failures, RESTART_MS_MAX);
     this.#restarts++;
-    this.#parts.log.error({ code }, "fan-out thread ended: starting another");
-    this.#parts.clock.after(RESTART_MS, () => {
-      if (!this.#isEnding) void this.#add().catch((error: unknown) => this.#parts.log.error({ error: messageOf(error) }, "fan-out thread did not start"));
+    log.error({ code, inMs }, "fan-out thread ended: starting another");
+    const timer = clock.after(inMs, () => {
+      this.#restartTimers.delete(timer);
+      if (!this.#isEnding) void this.#add(failures + 1).catch((error: unknown) => log.error({ error: messageOf(error) }, "fan-out thread did not start"));
     });
+    this.#restartTimers.add(timer);
   }
 }
 

@@ -21,12 +21,19 @@ export type StreamNotice =
   | { readonly type: "redeem"; readonly call: number; readonly ticket: string }
   | { readonly type: "report"; readonly call: number; readonly report: StreamReport }
   /** Sent on change and every second: what readiness is judged by without asking. */
-  | { readonly type: "state"; readonly feeds: readonly FeedReport[] }
+  | { readonly type: "state"; readonly feeds: readonly FeedReport[]; readonly workers: WorkerState }
   | { readonly type: "drained"; readonly sessions: number }
   | { readonly type: "stopped" }
   | { readonly type: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly fields: Readonly<Record<string, unknown>>; readonly message: string }
   /** It cannot go on; main decides. */
   | { readonly type: "failed"; readonly message: string };
+
+/** Fan-out threads. With `WORKERS=1` the stream thread itself is the one. */
+export interface WorkerState {
+  /** Those that take connections now. */
+  readonly listening: number;
+  readonly wanted: number;
+}
 
 export interface StreamReport {
   readonly feeds: readonly FeedReport[];

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { FeedReport } from "../ports/feeds.ts";
+import type { WorkerState } from "../ports/stream-control.ts";
 
 export type Phase = "starting" | "running" | "draining";
 
@@ -13,6 +14,7 @@ export interface StreamHealth {
   /** Why it is not listening; empty when it is. */
   readonly reason: string;
   readonly feeds: readonly FeedReport[];
+  readonly workers: WorkerState;
 }
 
 export interface Dependency {
@@ -61,19 +63,22 @@ export class HealthService {
     return this.#phase;
   }
 
-  /** Ready: running, the stream listens, and a feed is live or the wait is over. */
+  /** Ready: running, the stream and at least one of its workers listen, and a feed is live or the wait is over. */
   readiness(): Readiness {
     const stream = this.#stream();
     const isLive = stream.feeds.some((feed) => feed.state === "live");
     const isWaitOver = this.uptimeMs() >= this.#readyWaitMs;
+    const { listening, wanted } = stream.workers;
     const dependencies: Dependency[] = [
       { name: "stream", ok: stream.isListening, detail: stream.reason },
+      { name: "workers", ok: listening > 0 && listening >= wanted, detail: `${listening} of ${wanted} listen` },
       ...stream.feeds.map((feed) => ({ name: `feed.${feed.name}`, ok: feed.state === "live", detail: describe(feed) })),
     ];
     const judged = (isReady: boolean, reason: string): Readiness => ({ isReady, phase: this.#phase, reason, dependencies });
     if (this.#phase === "draining") return judged(false, "draining: existing clients are being closed");
     if (this.#phase === "starting") return judged(false, "starting");
     if (!stream.isListening) return judged(false, `the stream does not listen: ${stream.reason}`);
+    if (listening === 0) return judged(false, `no worker takes connections: 0 of ${wanted} listen`);
     if (isLive) return judged(true, "the stream listens and a feed is live");
     if (isWaitOver) return judged(true, `no feed is live after ${this.#readyWaitMs} ms; serving what there is`);
     return judged(false, "waiting for the first live feed");

@@ -62,6 +62,14 @@ it("sees a thread that says nothing any more", async () => {
   await service.stop();
 });
 
+it("is not ready while no worker of a listening stream takes connections", async () => {
+  const service = await startEmbedded({ TICKER_READY_WAIT_MS: "0" }, "stub:no-workers");
+  const answer = await fetch(`${service.page}/health/readiness`);
+  expect(answer.status).toBe(503);
+  expect(await answer.json()).toMatchObject({ reason: "no worker takes connections: 0 of 2 listen" });
+  await service.stop();
+});
+
 it("is not ready, and says so, while it drains", async () => {
   const service = await startEmbedded({}, "stub:slow-drain");
   const stopping = service.stop();

@@ -73,6 +73,7 @@ describe("a service with two workers", () => {
     await Promise.all(inside.map((client) => client.ask({ type: "subscribe", id: 1, channel: "quotes", symbols: ["sim:BTC-USD"] })));
     const [first = 0, second = 0] = await sessions();
     expect(first + second).toBe(20);
+    expect(await (await fetch(`${service.page}/health/readiness`)).json()).toMatchObject({ status: "ready", dependencies: expect.arrayContaining([{ name: "workers", ok: true, detail: "2 of 2 listen" }]) });
     expect(Math.min(first, second)).toBeGreaterThan(0);
     await expect.poll(() => Math.min(...inside.map((client) => client.of("quote", "sim:BTC-USD").length)), { timeout: 10_000 }).toBeGreaterThan(10);
     const last = Math.min(...inside.map((client) => Number(client.of("quote", "sim:BTC-USD").at(-1)?.["seq"])));
@@ -203,6 +204,35 @@ describe("a pool of two workers", () => {
     for (const client of alive) expect(contiguous(client, "t:A")).toBeGreaterThan(20);
     expect((await pool.report()).samples.find((sample) => sample.name === "ticker_workers_restarted_total")?.value).toBe(1);
     expect(hung).toEqual([]);
+  });
+
+  it("waits twice as long before each replacement of one that keeps failing, up to 10 s, and 250 ms again after a sound minute", async () => {
+    const clock = new FakeClock();
+    await start(clock);
+    const waits: number[] = [];
+    const listening: number[] = [];
+    const failAndReturn = async (): Promise<void> => {
+      const before = threads.length;
+      tell(threads.at(-1), "throw");
+      await expect.poll(() => log.lines.filter(({ message }) => message.includes("starting another")).length, { timeout: 5_000 }).toBe(waits.length + 1);
+      listening.push(pool.listening);
+      const inMs = Number(log.lines.findLast(({ message }) => message.includes("starting another"))?.fields["inMs"]);
+      waits.push(inMs);
+      clock.advance(inMs);
+      await expect.poll(() => pool.listening, { timeout: 5_000 }).toBe(2);
+      await expect.poll(() => threads.length, { timeout: 5_000 }).toBe(before + 1);
+    };
+    for (let i = 0; i < 8; i++) await failAndReturn();
+    expect(waits).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+    clock.advance(59_999);
+    await failAndReturn();
+    clock.advance(60_000);
+    await failAndReturn();
+    expect(waits.slice(-2)).toEqual([10_000, 250]);
+    expect(new Set(listening)).toEqual(new Set([1]));
+    expect((await pool.report()).samples).toEqual(expect.arrayContaining([
+      expect.objectContaining({ name: "ticker_workers_restarted_total", value: 10 }), expect.objectContaining({ name: "ticker_workers_listening", value: 2 }),
+    ]));
   });
 
   it("starts no other one for a worker that fails while it drains", async () => {

@@ -1,7 +1,7 @@
 /**
  * Stands in for the stream thread: speaks the control protocol without market data. FEED_INSTRUMENTS says how it behaves.
  *
- * `stub:fail-once=MARKER`, `stub:fail-always`, `stub:hang`, `stub:refuse`, `stub:mute`, `stub:slow-drain`, `stub:stubborn`; anything else: it
+ * `stub:fail-once=MARKER`, `stub:fail-always`, `stub:hang`, `stub:refuse`, `stub:mute`, `stub:no-workers`, `stub:slow-drain`, `stub:stubborn`; anything else: it
  * behaves. It listens with the real library, so that a thread that dies badly aborts the process as the real one would.
  */
 import { existsSync, writeFileSync } from "node:fs";
@@ -20,6 +20,7 @@ const server = App();
 const state = (): void => say({
   type: "state",
   feeds: [{ name: "sim", venues: ["sim"], state: "live", reason: "", ageMs: 1, reconnects: 0, instruments: 2, simulated: true }],
+  workers: { listening: mode === "stub:no-workers" ? 0 : 2, wanted: 2 },
 });
 
 function end(code: number): void {
