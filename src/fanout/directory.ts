@@ -4,7 +4,7 @@
  * Owns: its own copy of the definitions. Runs on: the thread of its fan-out. Written when instruments load, not per tick.
  */
 import { type Instrument, type InstrumentIndex, isVenue } from "../market/instrument.ts";
-import { CodecInstrument } from "../protocol/json-codec.ts";
+import { CodecInstrument } from "../protocol/codec.ts";
 
 export interface Listing {
   readonly index: InstrumentIndex;

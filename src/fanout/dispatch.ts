@@ -11,10 +11,10 @@ import { type Command, decodeCommand } from "../protocol/commands.ts";
 import { closeCodeOf, type CommandId, errorJson, idJson, STREAM_ERRORS, type StreamErrorCode } from "../protocol/errors.ts";
 import type { FanoutCounters } from "./counters.ts";
 import type { FanoutOptions } from "./options.ts";
+import type { Outlets } from "./outlet.ts";
 import type { Places } from "./places.ts";
-import type { Session, Waiting } from "./session.ts";
+import { say, type Session, type Waiting } from "./session.ts";
 import type { SubscribeCommands } from "./subscribe.ts";
-import { EVERYBODY } from "./subscriptions.ts";
 
 /** Commands that may wait until a subscription has begun. */
 const WAITING_MAX = 100;
@@ -31,6 +31,7 @@ export interface DispatchParts {
   readonly places: Places;
   readonly subscribe: SubscribeCommands;
   readonly counters: FanoutCounters;
+  readonly outlets: Outlets;
   readonly onAuthenticated: (session: Session) => void;
 }
 
@@ -60,7 +61,7 @@ export class Dispatch {
   fail(session: Session, code: StreamErrorCode, message: string): void {
     if (session.phase === "closed") return;
     this.#parts.counters.error(code);
-    session.socket?.send(errorJson(code, message));
+    say(session, errorJson(code, message));
     this.end(session, closeCodeOf(code), STREAM_ERRORS[code]);
   }
 
@@ -128,10 +129,10 @@ export class Dispatch {
     else this.#byKey.set(grant.keyId, new Set([session]));
     counters.authenticated++;
     this.#parts.onAuthenticated(session);
-    session.socket?.send(`{"type":"authenticated"${idJson(id)},"session":"${session.id}","key_id":${JSON.stringify(grant.keyId)},"scopes":${
-      JSON.stringify(grant.scopes)},"encoding":"json","heartbeat_ms":${options.heartbeatMs},"limits":{"topics":${options.topicsPerSessionMax},"frame_bytes":${
+    say(session, `{"type":"authenticated"${idJson(id)},"session":"${session.id}","key_id":${JSON.stringify(grant.keyId)},"scopes":${
+      JSON.stringify(grant.scopes)},"encoding":"${session.codec.encoding}","heartbeat_ms":${options.heartbeatMs},"limits":{"topics":${options.topicsPerSessionMax},"frame_bytes":${
       options.frameBytesMax},"commands_per_s":${options.commandsPerS}}}`);
-    session.socket?.subscribe(EVERYBODY);
+    session.socket?.subscribe(this.#parts.outlets.subscriptionsOf(session).everybody);
   }
 
   #run(session: Session, command: Command, nowMs: number): void {
@@ -162,13 +163,13 @@ export class Dispatch {
   }
 
   #pong(session: Session, id: CommandId): void {
-    const socket = session.socket;
-    socket?.send(`{"type":"pong"${idJson(id)},"time":${this.#parts.clock.nowMicros()},"messages":${this.#parts.subscribe.messagesOf(session)},"unsent_bytes":${socket.getBufferedAmount()},"lane":"live"}`);
+    const unsentBytes = session.socket?.getBufferedAmount() ?? 0;
+    say(session, `{"type":"pong"${idJson(id)},"time":${this.#parts.clock.nowMicros()},"messages":${this.#parts.subscribe.messagesOf(session)},"unsent_bytes":${unsentBytes},"lane":"live"}`);
   }
 
   #fault(session: Session, id: CommandId, code: StreamErrorCode, message: string): void {
     this.#parts.counters.error(code);
-    session.socket?.send(errorJson(code, message, id));
+    say(session, errorJson(code, message, id));
   }
 
   /** The fifth in a minute ends the session. Before `auth` every faulty `auth` counts, because no rate limits those. */

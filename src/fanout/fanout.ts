@@ -10,21 +10,22 @@ import type { KeyChange, TicketRedeemer } from "../ports/access.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
 import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
 import { errorJson, STREAM_ERRORS } from "../protocol/errors.ts";
+import { jsonCodec } from "../protocol/json-codec.ts";
 import { topicKey, TRADES_SLOT } from "../protocol/topic.ts";
 import { FanoutCounters } from "./counters.ts";
 import { Directory } from "./directory.ts";
 import { Dispatch } from "./dispatch.ts";
 import type { KeyTable } from "./key-table.ts";
 import type { FanoutOptions } from "./options.ts";
+import { Outlets } from "./outlet.ts";
 import { Places } from "./places.ts";
 import { Positions } from "./positions.ts";
 import { Publisher } from "./publisher.ts";
 import { RecordCache } from "./record-cache.ts";
-import type { Session } from "./session.ts";
+import { say, type Session } from "./session.ts";
 import { SocketServer, type SocketEvents } from "./socket-server.ts";
 import { Starter } from "./starter.ts";
 import { SubscribeCommands } from "./subscribe.ts";
-import { Subscriptions } from "./subscriptions.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /** Sessions told to go in one turn of a drain. */
@@ -49,7 +50,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
   readonly #sessions: Session[] = [];
   readonly #counters = new FanoutCounters();
   readonly #directory = new Directory();
-  readonly #subscriptions = new Subscriptions();
+  readonly #outlets = new Outlets([jsonCodec]);
   readonly #cache: RecordCache;
   readonly #places: Places;
   readonly #positions: Positions;
@@ -69,13 +70,12 @@ export class Fanout implements RecordSink, Component, MetricSource {
     this.#cache = new RecordCache(options);
     this.#places = new Places(parts.placeTable);
     this.#positions = new Positions(this.#directory, this.#cache, parts.epoch);
-    const held = { directory: this.#directory, cache: this.#cache, subscriptions: this.#subscriptions, positions: this.#positions };
-    const publish = (topic: string, frame: string): void => this.#server.publish(topic, frame);
-    this.#publisher = new Publisher(this.#directory, this.#cache, this.#subscriptions, publish);
+    const held = { directory: this.#directory, cache: this.#cache, outlets: this.#outlets, positions: this.#positions };
+    this.#publisher = new Publisher(this.#directory, this.#cache, this.#outlets, (topic, frame, isBinary) => this.#server.publish(topic, frame, isBinary));
     this.#starter = new Starter(clock, options, held, (session) => this.#dispatch.started(session));
     this.#subscribe = new SubscribeCommands(options, { ...held, starter: this.#starter }, parts.demand);
-    this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, onAuthenticated: (session) => this.#opening.delete(session) });
-    this.#upkeep = new Upkeep({ clock, options, sessions: this.#sessions, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, publish, counters: this.#counters });
+    this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, outlets: this.#outlets, onAuthenticated: (session) => this.#opening.delete(session) });
+    this.#upkeep = new Upkeep({ clock, options, sessions: this.#sessions, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, counters: this.#counters });
     this.#server = new SocketServer(options, this.#socketEvents());
   }
 
@@ -145,10 +145,10 @@ export class Fanout implements RecordSink, Component, MetricSource {
       ...this.#counters.samples(),
       gauge("ticker_stream_sessions", "Connections open", this.#sessions.length),
       gauge("ticker_stream_sessions_unauthenticated", "Connections before authentication", this.#opening.size),
-      gauge("ticker_stream_subscriptions", "Topics held by sessions, a wildcard counted once per venue", this.#subscriptions.total),
+      gauge("ticker_stream_subscriptions", "Topics held by sessions, a wildcard counted once per venue", this.#outlets.total),
       gauge("ticker_stream_ring_bytes", "Bytes of kept trades and closed bars", this.#cache.ringBytes),
       counter("ticker_stream_records_total", "Records taken in", this.#publisher.records),
-      counter("ticker_stream_encoded_total", "Messages encoded, once for all their subscribers", this.#publisher.encoded),
+      ...this.#outlets.all.map(({ codec, encoded }): MetricSample => ({ name: "ticker_stream_encoded_total", help: "Messages encoded, once for all their subscribers", type: "counter", labels: { encoding: codec.encoding }, value: encoded })),
       counter("ticker_stream_published_total", "Frames published natively", this.#publisher.published),
       counter("ticker_stream_delivered_total", "Messages handed to the socket library, once per subscriber", this.#publisher.delivered),
       counter("ticker_stream_snapshots_total", "Snapshots sent", this.#starter.snapshots),
@@ -159,7 +159,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
 
   #goodbye(session: Session, total: number): void {
     const afterMs = 500 + Math.floor(Math.random() * Math.min(30_000, 500 + total * 2));
-    session.socket?.send(`{"type":"goodbye","code":503,"reason":"draining","reconnect":true,"reconnect_after_ms":${afterMs}}`);
+    say(session, `{"type":"goodbye","code":503,"reason":"draining","reconnect":true,"reconnect_after_ms":${afterMs}}`);
     this.#dispatch.end(session, 1012, STREAM_ERRORS[503]);
   }
 
@@ -198,7 +198,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
       return this.#dispatch.fail(session, 406, `an address may have ${options.sessionsPerAddressMax} sessions at once: close some`);
     }
     session.hasPlace = true;
-    session.socket?.send(`{"type":"welcome","protocol":1,"server":${JSON.stringify(options.server)},"auth_timeout_ms":${options.authTimeoutMs},"time":${clock.nowMicros()}}`);
+    say(session, `{"type":"welcome","protocol":1,"server":${JSON.stringify(options.server)},"auth_timeout_ms":${options.authTimeoutMs},"time":${clock.nowMicros()}}`);
     if (this.#opening.size > options.unauthenticatedMax) this.#evictOldest();
   }
 
@@ -212,7 +212,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
     try {
       this.#dispatch.frame(session, text, bytes, nowMs);
     } catch (error) {
-      session.socket?.send(errorJson(500, "internal error: the connection ends, subscribe again on a new one"));
+      say(session, errorJson(500, "internal error: the connection ends, subscribe again on a new one"));
       this.#dispatch.end(session, 1011, STREAM_ERRORS[500]);
       throw error;
     }

@@ -5,71 +5,35 @@
  */
 import { BOOK_DEPTHS } from "../market/market-event.ts";
 import type { RecordBatch } from "../ports/records.ts";
-import { encodeJson } from "../protocol/json-codec.ts";
+import type { Payload } from "../protocol/codec.ts";
 import { BOOK_SLOT, instrumentOf, slotOf, type TopicKey } from "../protocol/topic.ts";
 import type { Directory, Listing } from "./directory.ts";
+import type { Outlet, Outlets } from "./outlet.ts";
 import type { RecordCache } from "./record-cache.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** Native publish: identical bytes to every subscriber of the topic, in the order of the calls. */
-export type Publish = (topic: string, frame: string) => void;
-
-/** Texts of the open flush, by number of their topic. */
-class Texts {
-  readonly keys: number[] = [];
-  readonly texts: string[] = [];
-  readonly counts: number[] = [];
-  #places = new Int32Array(1024).fill(-1);
-
-  add(key: number, text: string): void {
-    if (key >= this.#places.length) this.#grow(key);
-    const place = this.#places[key] ?? -1;
-    if (place < 0) {
-      this.#places[key] = this.keys.push(key) - 1;
-      this.texts.push(text);
-      this.counts.push(1);
-    } else {
-      this.texts[place] += `,${text}`;
-      this.counts[place] = (this.counts[place] ?? 0) + 1;
-    }
-  }
-
-  clear(): void {
-    for (const key of this.keys) this.#places[key] = -1;
-    this.keys.length = 0;
-    this.texts.length = 0;
-    this.counts.length = 0;
-  }
-
-  #grow(key: number): void {
-    const places = new Int32Array(Math.max(key + 1, this.#places.length * 2)).fill(-1);
-    places.set(this.#places);
-    this.#places = places;
-  }
-}
+export type Publish = (topic: string, frame: Payload, isBinary: boolean) => void;
 
 export class Publisher {
   readonly #directory: Directory;
   readonly #cache: RecordCache;
-  readonly #subscriptions: Subscriptions;
+  readonly #outlets: Outlets;
   readonly #publish: Publish;
-  readonly #single = new Texts();
-  readonly #wild = new Texts();
   /** Turn (milliseconds, whole) of the last publish, by topic key and by wildcard: tells who was sent data. */
   readonly sentMs: number[] = [];
   readonly wildSentMs: number[] = [];
   /** Turn of the last record of a venue, by venue number. */
   readonly venueMs: number[] = [];
-  encoded = 0;
   published = 0;
   /** Messages handed to the library, each counted once per subscriber. */
   delivered = 0;
   records = 0;
 
-  constructor(directory: Directory, cache: RecordCache, subscriptions: Subscriptions, publish: Publish) {
+  constructor(directory: Directory, cache: RecordCache, outlets: Outlets, publish: Publish) {
     this.#directory = directory;
     this.#cache = cache;
-    this.#subscriptions = subscriptions;
+    this.#outlets = outlets;
     this.#publish = publish;
   }
 
@@ -87,14 +51,21 @@ export class Publisher {
       if (slotOf(topic) === BOOK_SLOT) this.#book(batch, at, topic, listing);
       else this.#event(batch, at, topic, listing, 0);
     }
-    this.#leave(nowMs);
+    for (const outlet of this.#outlets.all) if (outlet.subscriptions.total > 0) this.#leave(outlet, nowMs);
   }
 
   /** A control frame to all who hold the topic, alone or by a wildcard; after what was published before. */
-  notice(key: TopicKey, listing: Listing, frame: string): void {
+  notice(key: TopicKey, listing: Listing, json: string): void {
     const native = Subscriptions.wildcardKey(listing.venue.number, slotOf(key));
-    if ((this.#subscriptions.counts[key] ?? 0) > 0) this.#publish(this.#subscriptions.nameOf(key), frame);
-    if ((this.#subscriptions.wildcardCounts[native] ?? 0) > 0) this.#publish(this.#subscriptions.wildcardNameOf(native), frame);
+    for (const { codec, subscriptions } of this.#outlets.all) {
+      if ((subscriptions.counts[key] ?? 0) > 0) this.#publish(subscriptions.nameOf(key), codec.control(json), codec.isBinary);
+      if ((subscriptions.wildcardCounts[native] ?? 0) > 0) this.#publish(subscriptions.wildcardNameOf(native), codec.control(json), codec.isBinary);
+    }
+  }
+
+  /** A control frame to all authenticated sessions. */
+  everybody(json: string): void {
+    for (const { codec, subscriptions } of this.#outlets.all) this.#publish(subscriptions.everybody, codec.control(json), codec.isBinary);
   }
 
   #book(batch: RecordBatch, at: number, topic: TopicKey, listing: Listing): void {
@@ -103,33 +74,35 @@ export class Publisher {
 
   #event(batch: RecordBatch, at: number, key: TopicKey, listing: Listing, depth: number): void {
     const native = Subscriptions.wildcardKey(listing.venue.number, slotOf(key));
-    const single = (this.#subscriptions.counts[key] ?? 0) > 0;
-    const wild = (this.#subscriptions.wildcardCounts[native] ?? 0) > 0;
-    if (!single && !wild) return;
-    this.encoded++;
-    const text = encodeJson(batch.words, batch.bytes, at, listing.codec, depth, false);
-    if (single) this.#single.add(key, text);
-    if (wild) this.#wild.add(native, text);
+    for (const outlet of this.#outlets.all) {
+      const single = (outlet.subscriptions.counts[key] ?? 0) > 0;
+      const wild = (outlet.subscriptions.wildcardCounts[native] ?? 0) > 0;
+      if (!single && !wild) continue;
+      outlet.encoded++;
+      const message = outlet.codec.event(batch.words, batch.bytes, at, listing.codec, depth, false);
+      if (single) outlet.single.add(key, message);
+      if (wild) outlet.wild.add(native, message);
+    }
   }
 
-  #leave(nowMs: number): void {
-    const subscriptions = this.#subscriptions;
-    const { keys, texts, counts } = this.#single;
-    for (let i = 0; i < keys.length; i++) {
-      const key = keys[i] ?? 0;
-      this.#publish(subscriptions.nameOf(key), `[${texts[i]}]`);
+  #leave(outlet: Outlet, nowMs: number): void {
+    const { subscriptions, codec, single, wild } = outlet;
+    for (let i = 0; i < single.keys.length; i++) {
+      const key = single.keys[i] ?? 0;
+      const count = single.counts[i] ?? 0;
+      this.#publish(subscriptions.nameOf(key), codec.frame(single.messages[i] ?? "", count), codec.isBinary);
       this.sentMs[key] = nowMs;
-      this.delivered += (subscriptions.counts[key] ?? 0) * (counts[i] ?? 0);
+      this.delivered += (subscriptions.counts[key] ?? 0) * count;
     }
-    const wild = this.#wild;
     for (let i = 0; i < wild.keys.length; i++) {
       const native = wild.keys[i] ?? 0;
-      this.#publish(subscriptions.wildcardNameOf(native), `[${wild.texts[i]}]`);
+      const count = wild.counts[i] ?? 0;
+      this.#publish(subscriptions.wildcardNameOf(native), codec.frame(wild.messages[i] ?? "", count), codec.isBinary);
       this.wildSentMs[native] = nowMs;
-      this.delivered += (subscriptions.wildcardCounts[native] ?? 0) * (wild.counts[i] ?? 0);
+      this.delivered += (subscriptions.wildcardCounts[native] ?? 0) * count;
     }
-    this.published += keys.length + wild.keys.length;
-    this.#single.clear();
+    this.published += single.keys.length + wild.keys.length;
+    single.clear();
     wild.clear();
   }
 }

@@ -4,14 +4,16 @@
  * Owns: its fields, written by the modules of its fan-out. Small on purpose: there are many thousands of them.
  */
 import type { Scope } from "../ports/access.ts";
+import type { Codec } from "../protocol/codec.ts";
 import type { Command } from "../protocol/commands.ts";
 import type { CommandId } from "../protocol/errors.ts";
+import { jsonCodec } from "../protocol/json-codec.ts";
 import type { Slot, TopicKey } from "../protocol/topic.ts";
 
 /** What a session needs of its socket; the library's WebSocket fits as it is. */
 export interface Socket {
   /** 0: queued, will drain; 1: written; 2: dropped. */
-  send(text: string): number;
+  send(payload: string | Uint8Array, isBinary?: boolean): number;
   subscribe(topic: string): boolean;
   unsubscribe(topic: string): boolean;
   ping(): number;
@@ -45,6 +47,8 @@ export class Session {
   socket: Socket | null = null;
   readonly address: string;
   phase: Phase = "opening";
+  /** JSON until `auth` says otherwise. */
+  codec: Codec = jsonCodec;
   id = "";
   keyId = "";
   scopes: readonly Scope[] = [];
@@ -77,6 +81,14 @@ export class Session {
   constructor(address: string) {
     this.address = address;
   }
+}
+
+/**
+ * A control frame, in the session's encoding. A function, because the socket library hands back a copy of a session's
+ * fields without its prototype.
+ */
+export function say(session: Session, json: string): void {
+  session.socket?.send(session.codec.control(json), session.codec.isBinary);
 }
 
 /**

@@ -70,8 +70,8 @@ export class SocketServer {
     });
   }
 
-  publish(topic: string, frame: string): void {
-    this.#app.publish(topic, frame);
+  publish(topic: string, frame: string | Uint8Array, isBinary: boolean): void {
+    this.#app.publish(topic, frame, isBinary);
   }
 
   /** Takes no more connections; those that are open stay. */

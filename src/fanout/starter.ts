@@ -6,15 +6,15 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { BOOK_DEPTHS } from "../market/market-event.ts";
+import type { Codec, Payload } from "../protocol/codec.ts";
 import { idJson } from "../protocol/errors.ts";
-import { encodeJson } from "../protocol/json-codec.ts";
 import { BOOK_SLOT, instrumentOf, sequenceTopic, slotOf, TRADES_SLOT, type TopicKey } from "../protocol/topic.ts";
 import type { Directory } from "./directory.ts";
 import type { FanoutOptions } from "./options.ts";
+import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
 import type { KeptRecord, RecordCache } from "./record-cache.ts";
-import { covers, type Session, type Socket, type Start } from "./session.ts";
-import type { Subscriptions } from "./subscriptions.ts";
+import { say, covers, type Session, type Socket, type Start } from "./session.ts";
 
 /** A chunk ends when its snapshots reach this many characters. */
 const CHUNK_CHARS = 64 * 1024;
@@ -26,19 +26,19 @@ export class Starter {
   readonly #options: FanoutOptions;
   readonly #directory: Directory;
   readonly #cache: RecordCache;
-  readonly #subscriptions: Subscriptions;
+  readonly #outlets: Outlets;
   readonly #positions: Positions;
   /** Called when the session's subscription has wholly begun. */
   readonly #onStarted: (session: Session) => void;
   snapshots = 0;
   paced = 0;
 
-  constructor(clock: Clock, options: FanoutOptions, parts: { directory: Directory; cache: RecordCache; subscriptions: Subscriptions; positions: Positions }, onStarted: (session: Session) => void) {
+  constructor(clock: Clock, options: FanoutOptions, parts: { directory: Directory; cache: RecordCache; outlets: Outlets; positions: Positions }, onStarted: (session: Session) => void) {
     this.#clock = clock;
     this.#options = options;
     this.#directory = parts.directory;
     this.#cache = parts.cache;
-    this.#subscriptions = parts.subscriptions;
+    this.#outlets = parts.outlets;
     this.#positions = parts.positions;
     this.#onStarted = onStarted;
   }
@@ -70,7 +70,7 @@ export class Starter {
   }
 
   #chunk(session: Session, socket: Socket, start: Start): void {
-    const frames: string[] = [];
+    const frames: Payload[] = [];
     const first = start.done;
     let topics = "";
     let chars = 0;
@@ -78,14 +78,14 @@ export class Starter {
       const key = start.keys[start.done++] ?? 0;
       topics += `${topics === "" ? "" : ","}${this.#positions.entryJson(key, session.recents?.get(key) ?? 0)}`;
       if (start.held.has(key)) continue;
-      const frame = this.#snapshot(key, start.recent);
+      const frame = this.#snapshot(session.codec, key, start.recent);
       if (frame === null) continue;
       frames.push(frame);
       chars += frame.length;
     }
     const more = start.done < start.keys.length;
-    socket.send(`{"type":"subscribed"${idJson(start.id)},"topics":[${topics}]${more ? ',"rejected":[]' : start.remarksJson},"more":${more}}`);
-    for (const frame of frames) socket.send(frame);
+    say(session, `{"type":"subscribed"${idJson(start.id)},"topics":[${topics}]${more ? ',"rejected":[]' : start.remarksJson},"more":${more}}`);
+    for (const frame of frames) socket.send(frame, session.codec.isBinary);
     this.snapshots += frames.length;
     for (let i = first; i < start.done; i++) this.#deliver(session, start, start.keys[i] ?? 0);
   }
@@ -94,7 +94,7 @@ export class Starter {
     if (start.held.has(key)) return;
     (this.#isCovered(start, key) ? start.temporary : session.topics).push(key);
     session.messagesBase -= this.#positions.sequenceOf(key);
-    this.#subscriptions.hold(session, key);
+    this.#outlets.subscriptionsOf(session).hold(session, key);
   }
 
   #isCovered(start: Start, key: TopicKey): boolean {
@@ -111,30 +111,31 @@ export class Starter {
   }
 
   #changeHands(session: Session, start: Start): void {
+    const subscriptions = this.#outlets.subscriptionsOf(session);
     for (const wildcard of start.replaced) {
-      this.#subscriptions.releaseWildcard(session, wildcard);
+      subscriptions.releaseWildcard(session, wildcard);
       session.wildcards?.splice(session.wildcards.indexOf(wildcard), 1);
     }
     for (const key of start.absorbed) {
-      this.#subscriptions.release(session, key);
+      subscriptions.release(session, key);
       session.topics.splice(session.topics.indexOf(key), 1);
     }
     for (const wildcard of start.wildcards) {
       for (const venue of this.#directory.venues()) {
-        if (wildcard.venue === null || wildcard.venue === venue.name) this.#subscriptions.holdWildcard(session, wildcard, venue.number);
+        if (wildcard.venue === null || wildcard.venue === venue.name) subscriptions.holdWildcard(session, wildcard, venue.number);
       }
       wildcard.active = true;
     }
-    for (const key of start.temporary) this.#subscriptions.release(session, key);
+    for (const key of start.temporary) subscriptions.release(session, key);
     start.temporary.length = 0;
     for (const key of start.held) {
       if (session.topics.includes(key) || this.#isCovered(start, key)) continue;
       session.topics.push(key);
-      this.#subscriptions.hold(session, key);
+      subscriptions.hold(session, key);
     }
   }
 
-  #snapshot(key: TopicKey, recent: number): string | null {
+  #snapshot(codec: Codec, key: TopicKey, recent: number): Payload | null {
     const kept = slotOf(key) === TRADES_SLOT
       ? recent > 0 ? this.#cache.recent(key, recent) : []
       : this.#newest(sequenceTopic(key));
@@ -142,7 +143,8 @@ export class Starter {
     const listing = this.#directory.at(instrumentOf(key));
     if (!listing) return null;
     const depth = slotOf(key) >= BOOK_SLOT ? BOOK_DEPTHS[slotOf(key) - BOOK_SLOT] ?? 0 : 0;
-    return `[${kept.map((record) => encodeJson(record.words, record.bytes, record.at, listing.codec, depth, true)).join(",")}]`;
+    const messages = kept.map((record) => codec.event(record.words, record.bytes, record.at, listing.codec, depth, true));
+    return codec.frame(messages.reduce((joined, message) => codec.join(joined, message)), messages.length);
   }
 
   #newest(topic: TopicKey): KeptRecord[] {

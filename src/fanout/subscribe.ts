@@ -9,8 +9,9 @@ import { type CommandId, errorJson, idJson, STREAM_ERRORS, type StreamErrorCode 
 import { instrumentOf, meaningOf, slotFor, slotOf, STATUS_SLOT, topicKey, TRADES_SLOT, type Slot, type TopicKey } from "../protocol/topic.ts";
 import type { Directory, Listing } from "./directory.ts";
 import type { FanoutOptions } from "./options.ts";
+import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
-import { covers, type Session, type Wildcard } from "./session.ts";
+import { say, covers, type Session, type Wildcard } from "./session.ts";
 import type { Starter } from "./starter.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
@@ -41,17 +42,17 @@ interface Plan {
 export class SubscribeCommands {
   readonly #options: FanoutOptions;
   readonly #directory: Directory;
-  readonly #subscriptions: Subscriptions;
+  readonly #outlets: Outlets;
   readonly #positions: Positions;
   readonly #starter: Starter;
   /** Asks the feed of an instrument that is not delivering to carry it. */
   readonly #demand: (index: InstrumentIndex) => void;
   readonly #withWildcards = new Set<Session>();
 
-  constructor(options: FanoutOptions, parts: { directory: Directory; subscriptions: Subscriptions; positions: Positions; starter: Starter }, demand: (index: InstrumentIndex) => void) {
+  constructor(options: FanoutOptions, parts: { directory: Directory; outlets: Outlets; positions: Positions; starter: Starter }, demand: (index: InstrumentIndex) => void) {
     this.#options = options;
     this.#directory = parts.directory;
-    this.#subscriptions = parts.subscriptions;
+    this.#outlets = parts.outlets;
     this.#positions = parts.positions;
     this.#starter = parts.starter;
     this.#demand = demand;
@@ -64,7 +65,7 @@ export class SubscribeCommands {
     const [first] = plan.rejections;
     if (wanted.atomic && first) {
       const json = errorJson(first.code, `nothing was subscribed, because \`atomic\` is true: ${first.symbol}: ${first.message}`, id, rejectedJson(plan.rejections));
-      session.socket?.send(json);
+      say(session, json);
       return;
     }
     if (plan.wildcards.length > 0) {
@@ -106,7 +107,7 @@ export class SubscribeCommands {
 
   /** A new instrument: announced to whoever holds a wildcard of it, before its data. */
   defined(listing: Listing): void {
-    this.#subscriptions.reserve(topicKey(this.#directory.size, 0), this.#directory.venues().length);
+    this.#outlets.reserve(topicKey(this.#directory.size, 0), this.#directory.venues().length);
     for (const session of this.#withWildcards) {
       for (const wildcard of session.wildcards ?? []) this.#announce(session, wildcard, listing);
     }
@@ -121,9 +122,9 @@ export class SubscribeCommands {
       session.start?.keys.push(key);
       return;
     }
-    session.socket?.send(`{"type":"subscribed"${idJson(wildcard.id)},"topics":[${this.#positions.entryJson(key, 0)}],"rejected":[],"more":false}`);
+    say(session, `{"type":"subscribed"${idJson(wildcard.id)},"topics":[${this.#positions.entryJson(key, 0)}],"rejected":[],"more":false}`);
     const native = Subscriptions.wildcardKey(listing.venue.number, wildcard.slot);
-    if (!wildcard.natives.includes(native)) this.#subscriptions.holdWildcard(session, wildcard, listing.venue.number);
+    if (!wildcard.natives.includes(native)) this.#outlets.subscriptionsOf(session).holdWildcard(session, wildcard, listing.venue.number);
   }
 
   /** Data messages handed to the session since `auth`, snapshots not counted. */
@@ -134,13 +135,13 @@ export class SubscribeCommands {
   /** The session is gone. */
   closed(session: Session): void {
     this.#withWildcards.delete(session);
-    this.#subscriptions.forget(session);
+    this.#outlets.subscriptionsOf(session).forget(session);
   }
 
   #plan(session: Session, id: CommandId, wanted: TopicSelection, slot: Slot): Plan | string {
     const plan: Plan = { keys: [], held: new Set(), alone: new Set(session.topics), wildcards: [], rejections: [], replaced: [], absorbed: new Set() };
     const seen = new Set<TopicKey>();
-    let room = Math.min(this.#options.topicsPerSessionMax - this.#countOf(session), this.#options.subscriptionsMax - this.#subscriptions.total);
+    let room = Math.min(this.#options.topicsPerSessionMax - this.#countOf(session), this.#options.subscriptionsMax - this.#outlets.total);
     for (const symbol of new Set(wanted.symbols)) {
       const venue = symbol === "*" ? null : symbol.endsWith(":*") ? symbol.slice(0, -2) : undefined;
       if (venue !== undefined) {
@@ -224,7 +225,7 @@ export class SubscribeCommands {
 
   #endTopic(session: Session, key: TopicKey): string {
     const entry = this.#positions.entryJson(key, session.recents?.get(key) ?? 0);
-    this.#subscriptions.release(session, key);
+    this.#outlets.subscriptionsOf(session).release(session, key);
     session.topics.splice(session.topics.indexOf(key), 1);
     session.recents?.delete(key);
     return entry;
@@ -232,7 +233,7 @@ export class SubscribeCommands {
 
   #endWildcard(session: Session, wildcard: Wildcard): string[] {
     const entries = this.#positions.membersOf(wildcard.venue, wildcard.slot).map((key) => this.#positions.entryJson(key, 0));
-    this.#subscriptions.releaseWildcard(session, wildcard);
+    this.#outlets.subscriptionsOf(session).releaseWildcard(session, wildcard);
     session.wildcards?.splice(session.wildcards.indexOf(wildcard), 1);
     if (session.wildcards?.length === 0) this.#withWildcards.delete(session);
     return entries;
@@ -255,7 +256,7 @@ export class SubscribeCommands {
   }
 
   #refuse(session: Session, id: CommandId, code: StreamErrorCode, message: string): void {
-    session.socket?.send(errorJson(code, message, id));
+    say(session, errorJson(code, message, id));
   }
 
   #answer(session: Session, type: string, id: CommandId, entries: readonly string[], remarksJson: string): void {
@@ -263,7 +264,7 @@ export class SubscribeCommands {
     let from = 0;
     do {
       const more = from + size < entries.length;
-      session.socket?.send(`{"type":"${type}"${idJson(id)},"topics":[${entries.slice(from, from + size).join(",")}]${more ? "" : remarksJson},"more":${more}}`);
+      say(session, `{"type":"${type}"${idJson(id)},"topics":[${entries.slice(from, from + size).join(",")}]${more ? "" : remarksJson},"more":${more}}`);
       from += size;
     } while (from < entries.length);
   }

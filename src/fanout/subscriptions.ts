@@ -8,9 +8,6 @@ import type { Session, Wildcard } from "./session.ts";
 
 const KEYS_FIRST = 1024;
 
-/** The native topic of everything that all authenticated sessions get. */
-export const EVERYBODY = "all";
-
 export class Subscriptions {
   /** Sessions that hold the topic natively, by topic key. */
   counts = new Int32Array(KEYS_FIRST);
@@ -18,8 +15,17 @@ export class Subscriptions {
   wildcardCounts = new Int32Array(SLOTS * 64);
   /** Sum of both. */
   total = 0;
+  /** The native topic of everything that all authenticated sessions of the encoding get. */
+  readonly everybody: string;
+  readonly #prefix: string;
   readonly #names: string[] = [];
   readonly #wildcardNames: string[] = [];
+
+  /** @param prefix of native topic names, so that encodings do not meet */
+  constructor(prefix: string) {
+    this.#prefix = prefix;
+    this.everybody = `${prefix}all`;
+  }
 
   /** Makes room for the topics of one more instrument and venue. */
   reserve(keyEnd: number, venueEnd: number): void {
@@ -28,11 +34,11 @@ export class Subscriptions {
   }
 
   nameOf(key: TopicKey): string {
-    return (this.#names[key] ??= `t${key.toString(36)}`);
+    return (this.#names[key] ??= `${this.#prefix}t${key.toString(36)}`);
   }
 
   wildcardNameOf(native: number): string {
-    return (this.#wildcardNames[native] ??= `w${native.toString(36)}`);
+    return (this.#wildcardNames[native] ??= `${this.#prefix}w${native.toString(36)}`);
   }
 
   static wildcardKey(venueNumber: number, slot: Slot): number {

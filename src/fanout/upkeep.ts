@@ -10,10 +10,9 @@ import type { FanoutCounters } from "./counters.ts";
 import type { Directory, VenueListing } from "./directory.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { FanoutOptions } from "./options.ts";
-import type { Publish, Publisher } from "./publisher.ts";
+import type { Publisher } from "./publisher.ts";
 import type { RecordCache } from "./record-cache.ts";
 import type { Session } from "./session.ts";
-import { EVERYBODY } from "./subscriptions.ts";
 
 const SWEEP_MS = 25;
 
@@ -25,7 +24,6 @@ export interface UpkeepParts {
   readonly directory: Directory;
   readonly cache: RecordCache;
   readonly publisher: Publisher;
-  readonly publish: Publish;
   readonly counters: FanoutCounters;
 }
 
@@ -99,10 +97,10 @@ export class Upkeep {
   }
 
   #heartbeat(): void {
-    const { clock, directory, publish } = this.#parts;
+    const { clock, directory, publisher } = this.#parts;
     const nowMs = Math.floor(clock.monotonicMs());
     const feeds = directory.venues().map((venue) => this.#feedJson(venue, nowMs)).join(",");
-    publish(EVERYBODY, `{"type":"heartbeat","time":${clock.nowMicros()},"feeds":{${feeds}}}`);
+    publisher.everybody(`{"type":"heartbeat","time":${clock.nowMicros()},"feeds":{${feeds}}}`);
   }
 
   #feedJson(venue: VenueListing, nowMs: number): string {

@@ -3,25 +3,21 @@
  *
  * Path: hot. Concatenation by hand: every text inside a record is plain (record.ts), so nothing needs escaping.
  */
-import type { Instrument } from "../market/instrument.ts";
 import { BAR_INTERVALS, STATUS_STATES } from "../market/market-event.ts";
 import { formatBig, formatScaled, type Scale } from "../market/price.ts";
+import type { Codec, CodecInstrument } from "./codec.ts";
 import { extraOf, flagsOf, FLAG_JUMP, HEADER_WORDS, joinLimbs, KIND_BAR, KIND_BOOK, KIND_QUOTE, KIND_STATUS, KIND_TICKER, KIND_TRADE, kindOf, SIDES, TICKER_FIELDS, VWAP_EXTRA_SCALE } from "./record.ts";
 import { BARS_SLOT, slotOf } from "./topic.ts";
 
-/** What a codec needs to know of an instrument, prepared once. */
-export class CodecInstrument {
-  /** `"symbol":"venue:SYMBOL","seq":` */
-  readonly symbolJson: string;
-  readonly priceScale: Scale;
-  readonly sizeScale: Scale;
-
-  constructor(instrument: Instrument) {
-    this.symbolJson = `"symbol":${JSON.stringify(instrument.id)},"seq":`;
-    this.priceScale = instrument.priceScale;
-    this.sizeScale = instrument.sizeScale;
-  }
-}
+/** JSON text frames, the encoding that everybody speaks. */
+export const jsonCodec: Codec = {
+  encoding: "json",
+  isBinary: false,
+  event: encodeJson,
+  join: (messages, message) => `${String(messages)},${String(message)}`,
+  frame: (messages) => `[${String(messages)}]`,
+  control: (json) => json,
+};
 
 const SIDE_JSON: readonly string[] = SIDES.map((side) => `","side":"${side}","time":`);
 const FLAGGED = ',"flags":["jump"]}';

@@ -9,7 +9,8 @@ import type { Instrument, InstrumentIndex } from "../../src/market/instrument.ts
 import type { MarketEvent } from "../../src/market/market-event.ts";
 import { formatScaled, price, quantity } from "../../src/market/price.ts";
 import type { RecordBatch, RecordSink, RejectReason } from "../../src/ports/records.ts";
-import { CodecInstrument, encodeJson } from "../../src/protocol/json-codec.ts";
+import { CodecInstrument } from "../../src/protocol/codec.ts";
+import { encodeJson } from "../../src/protocol/json-codec.ts";
 import { instrumentOf } from "../../src/protocol/topic.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { instrument } from "../support/stream-rig.ts";
