@@ -16,6 +16,8 @@ export interface Config {
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly logFileBytesMax: number;
   readonly logFilesMax: number;
+  readonly logKeepMs: number;
+  readonly logSweepMs: number;
   /** Absolute. */
   readonly dataDir: string;
   readonly httpPort: number;
@@ -176,6 +178,8 @@ function configOf(s: Settings, machine: Machine): Config {
     logLevel: s.LOG_LEVEL,
     logFileBytesMax: s.TICKER_LOG_FILE_BYTES_MAX,
     logFilesMax: s.TICKER_LOG_FILES_MAX,
+    logKeepMs: s.TICKER_LOG_KEEP_DAYS * 86_400_000,
+    logSweepMs: s.TICKER_LOG_SWEEP_MS,
     dataDir: resolve(s.DATA_DIR),
     httpPort: s.HTTP_PORT,
     shutdownMs: s.TICKER_SHUTDOWN_MS,

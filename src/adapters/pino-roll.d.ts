@@ -5,6 +5,8 @@ declare module "pino-roll" {
   interface RolledFile {
     /** Below 0 until the file is open. */
     readonly fd: number;
+    /** Path of the file that is open. */
+    readonly file: string;
     write(line: string): boolean;
     flushSync(): void;
     end(): void;
@@ -18,7 +20,6 @@ declare module "pino-roll" {
     /** `10b`, `100m`. */
     readonly size: string;
     readonly mkdir: boolean;
-    readonly limit: { readonly count: number; readonly removeOtherLogFiles: boolean };
   }
   export default function build(options: Options): Promise<RolledFile>;
 }

@@ -16,7 +16,6 @@ export interface LogOptions {
   readonly isProduction: boolean;
   /** Rolled above this size (checked after a write, so a burst overshoots) and every day. */
   readonly fileBytesMax: number;
-  readonly filesMax: number;
   /** Where console lines go. */
   readonly console: (line: string) => void;
 }
@@ -24,6 +23,8 @@ export interface LogOptions {
 /** A logger that can be closed: what was logged is on disk afterwards. */
 export interface OpenLog {
   readonly log: Logger;
+  /** Path of the file that is being written. */
+  readonly written: () => string;
   /** Writes out at once what is still in memory; for the moment before a forced exit. */
   readonly flush: () => void;
   readonly close: () => Promise<void>;
@@ -36,7 +37,6 @@ const SECRET_FIELDS = ["apiKey", "api_key", "key", "token", "ticket", "secret", 
 export async function openLog(options: LogOptions): Promise<OpenLog> {
   const file = await buildRolledFile({
     file: join(options.folder, "app"), frequency: "daily", dateFormat: "yyyy-MM-dd", size: `${options.fileBytesMax}b`, mkdir: true,
-    limit: { count: options.filesMax, removeOtherLogFiles: true },
   });
   if (file.fd < 0) await new Promise<void>((resolve) => file.once("ready", resolve));
   let failures = 0;
@@ -50,6 +50,7 @@ export async function openLog(options: LogOptions): Promise<OpenLog> {
   );
   return {
     log,
+    written: () => file.file,
     flush: () => {
       try {
         file.flushSync();

@@ -5,6 +5,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { FolderLock } from "../adapters/folder-lock.ts";
 import { KeyFile } from "../adapters/key-file.ts";
+import { LogSweep } from "../adapters/log-sweep.ts";
 import { MetricsRenderer } from "../adapters/telemetry-metrics.ts";
 import { type OpenLog, openLog } from "../adapters/telemetry-log.ts";
 import { App } from "../app.ts";
@@ -61,10 +62,13 @@ export async function embedded(options: EmbeddedOptions): Promise<Embedded> {
     stream.keysChanged(change);
   });
   const health = new HealthService({ clock, readyWaitMs: config.readyWaitMs, stream: () => stream.health() });
+  const sweep = new LogSweep({
+    folder: logFolder(config), written: log.written, clock, log: log.log, everyMs: config.logSweepMs, keepMs: config.logKeepMs, filesMax: config.logFilesMax,
+  });
   const renderer = new MetricsRenderer();
   const metrics = async () => {
     const report = await stream.report();
-    return renderer.render([...stream.samples(), ...keys.samples(), ...tickets.samples(), ...(report?.samples ?? [])]);
+    return renderer.render([...stream.samples(), ...keys.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
   };
   const trustedProxies = new AddressSet(config.stream.fanout.trustedProxies);
   const http = new HttpServer(createHttpApp({
@@ -75,7 +79,7 @@ export async function embedded(options: EmbeddedOptions): Promise<Embedded> {
     connectionsMax: config.httpConnectionsMax, clock,
   });
   const first: { key: string | null } = { key: null };
-  const parts = [new FolderLock(config.dataDir), portsFree(config), keys, keysPresent(keys, config, log, (key) => {
+  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), keys, keysPresent(keys, config, log, (key) => {
     first.key = key;
   }), http, stream];
   return {
@@ -93,9 +97,12 @@ function openDataFolder({ config, console }: EmbeddedOptions): Promise<OpenLog> 
     throw new ResourceError(`DATA_DIR ${config.dataDir} cannot be made: ${messageOf(error)}; set DATA_DIR to a folder that can be written`, { cause: error });
   }
   return openLog({
-    folder: join(config.dataDir, "logs"), level: config.logLevel, isProduction: config.isProduction,
-    fileBytesMax: config.logFileBytesMax, filesMax: config.logFilesMax, console,
+    folder: logFolder(config), level: config.logLevel, isProduction: config.isProduction, fileBytesMax: config.logFileBytesMax, console,
   });
+}
+
+function logFolder({ dataDir }: Config): string {
+  return join(dataDir, "logs");
 }
 
 /** Refuses to start on ports that another process has, before anything listens. */

@@ -17,7 +17,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const open = async (isProduction: boolean) => {
   const lines: string[] = [];
-  const log = await openLog({ folder, level: "info", isProduction, fileBytesMax: 1 << 20, filesMax: 2, console: (line) => void lines.push(line) });
+  const log = await openLog({ folder, level: "info", isProduction, fileBytesMax: 1 << 20, console: (line) => void lines.push(line) });
   return { ...log, lines };
 };
 const fileText = () => readdirSync(folder).map((file) => readFileSync(join(folder, file), "utf8")).join("");
