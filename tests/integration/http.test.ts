@@ -41,7 +41,7 @@ describe("health", () => {
     for (const path of ["/health/readiness", "/health/ready"]) {
       const answer = await get(path);
       expect(answer.status).toBe(200);
-      expect(await answer.json()).toMatchObject({ status: "ready", dependencies: [{ name: "stream", ok: true }, { name: "feed.sim", ok: true, detail: "live (simulated)" }] });
+      expect(await answer.json()).toMatchObject({ status: "ready", dependencies: [{ name: "stream", ok: true }, { name: "workers", ok: true }, { name: "feed.sim", ok: true, detail: "live (simulated)" }] });
     }
   });
 
