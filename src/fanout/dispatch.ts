@@ -8,11 +8,12 @@ import type { Clock } from "../core/clock.ts";
 import { unreachable } from "../core/types.ts";
 import type { Grant, KeyCheck, TicketRedeemer } from "../ports/access.ts";
 import { type Command, decodeCommand } from "../protocol/commands.ts";
-import { closeCodeOf, type CommandId, errorJson, idJson, STREAM_ERRORS, type StreamErrorCode } from "../protocol/errors.ts";
+import { closeCodeOf, type CommandId, idJson, STREAM_ERRORS, type StreamErrorCode } from "../protocol/errors.ts";
 import type { FanoutCounters } from "./counters.ts";
 import type { FanoutOptions } from "./options.ts";
 import type { Outlets } from "./outlet.ts";
 import type { Places } from "./places.ts";
+import { sendError } from "./send-error.ts";
 import { say, type Session, type Waiting } from "./session.ts";
 import type { SubscribeCommands } from "./subscribe.ts";
 
@@ -60,8 +61,7 @@ export class Dispatch {
   /** Ends the session with an error and its close code. */
   fail(session: Session, code: StreamErrorCode, message: string): void {
     if (session.phase === "closed") return;
-    this.#parts.counters.error(code);
-    say(session, errorJson(code, message));
+    sendError(this.#parts.counters, session, code, message);
     this.end(session, closeCodeOf(code), STREAM_ERRORS[code]);
   }
 
@@ -168,8 +168,7 @@ export class Dispatch {
   }
 
   #fault(session: Session, id: CommandId, code: StreamErrorCode, message: string): void {
-    this.#parts.counters.error(code);
-    say(session, errorJson(code, message, id));
+    sendError(this.#parts.counters, session, code, message, id);
   }
 
   /** The fifth in a minute ends the session. Before `auth` every faulty `auth` counts, because no rate limits those. */

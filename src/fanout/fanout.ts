@@ -9,7 +9,7 @@ import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { KeyChange, TicketRedeemer } from "../ports/access.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
 import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
-import { errorJson, STREAM_ERRORS } from "../protocol/errors.ts";
+import { STREAM_ERRORS } from "../protocol/errors.ts";
 import { jsonCodec } from "../protocol/json-codec.ts";
 import { topicKey, TRADES_SLOT } from "../protocol/topic.ts";
 import { FanoutCounters } from "./counters.ts";
@@ -73,7 +73,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
     const held = { directory: this.#directory, cache: this.#cache, outlets: this.#outlets, positions: this.#positions };
     this.#publisher = new Publisher(this.#directory, this.#cache, this.#outlets, (topic, frame, isBinary) => this.#server.publish(topic, frame, isBinary));
     this.#starter = new Starter(clock, options, held, (session) => this.#dispatch.started(session));
-    this.#subscribe = new SubscribeCommands(options, { ...held, starter: this.#starter }, parts.demand);
+    this.#subscribe = new SubscribeCommands(options, { ...held, starter: this.#starter, counters: this.#counters }, parts.demand);
     this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, outlets: this.#outlets, onAuthenticated: (session) => this.#opening.delete(session) });
     this.#upkeep = new Upkeep({ clock, options, sessions: this.#sessions, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, counters: this.#counters });
     this.#server = new SocketServer(options, this.#socketEvents());
@@ -212,8 +212,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
     try {
       this.#dispatch.frame(session, text, bytes, nowMs);
     } catch (error) {
-      say(session, errorJson(500, "internal error: the connection ends, subscribe again on a new one"));
-      this.#dispatch.end(session, 1011, STREAM_ERRORS[500]);
+      this.#dispatch.fail(session, 500, "internal error: the connection ends, subscribe again on a new one");
       throw error;
     }
   }

@@ -5,12 +5,14 @@
  */
 import type { InstrumentIndex } from "../market/instrument.ts";
 import type { TopicSelection } from "../protocol/commands.ts";
-import { type CommandId, errorJson, idJson, STREAM_ERRORS, type StreamErrorCode } from "../protocol/errors.ts";
+import { type CommandId, idJson, STREAM_ERRORS, type StreamErrorCode } from "../protocol/errors.ts";
 import { instrumentOf, meaningOf, slotFor, slotOf, STATUS_SLOT, topicKey, TRADES_SLOT, type Slot, type TopicKey } from "../protocol/topic.ts";
+import type { FanoutCounters } from "./counters.ts";
 import type { Directory, Listing } from "./directory.ts";
 import type { FanoutOptions } from "./options.ts";
 import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
+import { sendError } from "./send-error.ts";
 import { say, covers, type Session, type Wildcard } from "./session.ts";
 import type { Starter } from "./starter.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -45,28 +47,29 @@ export class SubscribeCommands {
   readonly #outlets: Outlets;
   readonly #positions: Positions;
   readonly #starter: Starter;
+  readonly #counters: FanoutCounters;
   /** Asks the feed of an instrument that is not delivering to carry it. */
   readonly #demand: (index: InstrumentIndex) => void;
   readonly #withWildcards = new Set<Session>();
 
-  constructor(options: FanoutOptions, parts: { directory: Directory; outlets: Outlets; positions: Positions; starter: Starter }, demand: (index: InstrumentIndex) => void) {
+  constructor(options: FanoutOptions, parts: { directory: Directory; outlets: Outlets; positions: Positions; starter: Starter; counters: FanoutCounters }, demand: (index: InstrumentIndex) => void) {
     this.#options = options;
     this.#directory = parts.directory;
     this.#outlets = parts.outlets;
     this.#positions = parts.positions;
     this.#starter = parts.starter;
+    this.#counters = parts.counters;
     this.#demand = demand;
   }
 
   subscribe(session: Session, id: CommandId, wanted: TopicSelection): void {
     const slot = slotFor(wanted.channel, wanted.interval, wanted.depth);
     const plan = this.#plan(session, id, wanted, slot);
-    if (typeof plan === "string") return this.#refuse(session, id, 405, plan);
+    if (typeof plan === "string") return sendError(this.#counters, session, 405, plan, id);
     const [first] = plan.rejections;
     if (wanted.atomic && first) {
-      const json = errorJson(first.code, `nothing was subscribed, because \`atomic\` is true: ${first.symbol}: ${first.message}`, id, rejectedJson(plan.rejections));
-      say(session, json);
-      return;
+      const message = `nothing was subscribed, because \`atomic\` is true: ${first.symbol}: ${first.message}`;
+      return sendError(this.#counters, session, first.code, message, id, rejectedJson(plan.rejections));
     }
     if (plan.wildcards.length > 0) {
       (session.wildcards ??= []).push(...plan.wildcards);
@@ -253,10 +256,6 @@ export class SubscribeCommands {
   #replacedJson(plan: Plan): string {
     const replaced = [...plan.replaced.map((wildcard) => wildcardJson(wildcard)), ...[...plan.absorbed].map((key) => this.#positions.entryJson(key, 0))];
     return replaced.length === 0 ? "" : `,"replaced":[${replaced.join(",")}]`;
-  }
-
-  #refuse(session: Session, id: CommandId, code: StreamErrorCode, message: string): void {
-    say(session, errorJson(code, message, id));
   }
 
   #answer(session: Session, type: string, id: CommandId, entries: readonly string[], remarksJson: string): void {

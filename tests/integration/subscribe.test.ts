@@ -135,6 +135,7 @@ describe("what is refused", () => {
     const client = await rig.session();
     const answer = await client.ask({ type: "subscribe", id: 1, channel: "quotes", symbols: ["t:BTC-USD", "t:NO"], atomic: true });
     expect(answer).toMatchObject({ type: "error", code: 411, name: "unknown_symbol", retryable: false });
+    expect(rig.sample("ticker_stream_errors_total")).toBe(1);
     expect(topics(await client.ask({ type: "list", id: 2 }))).toEqual([]);
   });
 
@@ -173,6 +174,7 @@ describe("what is refused", () => {
     const client = await rig.session();
     expect(codes(await client.ask({ type: "subscribe", id: 1, channel: "quotes", symbols: ["t:A", "t:B", "t:C", "t:D"] }))).toEqual([["t:D", 405]]);
     expect(await client.ask({ type: "subscribe", id: 2, channel: "trades", symbols: ["t:*"] })).toMatchObject({ type: "error", code: 405, name: "subscription_limit" });
+    expect(rig.sample("ticker_stream_errors_total")).toBe(1);
     expect(topics(await client.ask({ type: "list", id: 3 }))).toHaveLength(3);
   });
 
