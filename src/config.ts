@@ -39,7 +39,7 @@ export interface Config {
   /** What the stream thread gets, without the keys. */
   readonly stream: Omit<StreamOptions, "keys">;
   /** Of parts to come; checked already. */
-  readonly later: Pick<Settings, "RATE_LIMITS" | "STREAM_PING_AGE_MAX_MS" | "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE" | "PAPER_BALANCE">;
+  readonly later: Pick<Settings, "RATE_LIMITS" | "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE" | "PAPER_BALANCE">;
 }
 
 /** The machine as the defaults see it. */
@@ -199,7 +199,7 @@ function configOf(s: Settings, machine: Machine): Config {
     httpConnectionsMax: s.TICKER_HTTP_CONNECTIONS_MAX,
     stream: streamOf(s, machine),
     later: {
-      RATE_LIMITS: s.RATE_LIMITS, STREAM_PING_AGE_MAX_MS: s.STREAM_PING_AGE_MAX_MS, WEBHOOK_ALLOWED_HOSTS: s.WEBHOOK_ALLOWED_HOSTS,
+      RATE_LIMITS: s.RATE_LIMITS, WEBHOOK_ALLOWED_HOSTS: s.WEBHOOK_ALLOWED_HOSTS,
       WEBHOOK_RETRY_SCHEDULE: s.WEBHOOK_RETRY_SCHEDULE, PAPER_BALANCE: s.PAPER_BALANCE,
     },
   };
@@ -262,6 +262,12 @@ function fanoutOf(s: Settings): StreamOptions["fanout"] {
     ringTradesMax: s.TICKER_RING_TRADES_MAX,
     ringBarsMax: s.TICKER_RING_BARS_MAX,
     ringBytesMax: s.TICKER_RING_BYTES_MAX,
+    softLimitBytes: s.TICKER_SOFT_LIMIT_BYTES,
+    hardLimitBytes: s.TICKER_HARD_LIMIT_BYTES,
+    hardLimitMs: s.TICKER_HARD_LIMIT_MS,
+    pingAgeMaxMs: s.STREAM_PING_AGE_MAX_MS,
+    stuckMs: s.TICKER_STUCK_MS,
+    closeWaitMs: s.TICKER_CLOSE_WAIT_MS,
     startPacingBytes: s.TICKER_START_PACING_BYTES,
     nativeBackpressureMax: s.TICKER_NATIVE_BACKPRESSURE_MAX,
     allowedOrigins: s.ALLOWED_ORIGINS,

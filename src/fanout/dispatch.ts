@@ -39,6 +39,7 @@ export interface DispatchParts {
 export class Dispatch {
   readonly #parts: DispatchParts;
   readonly #byKey = new Map<string, Set<Session>>();
+  readonly #closing = new Map<Session, { readonly closeCode: number; readonly reason: string; readonly sinceMs: number }>();
 
   constructor(parts: DispatchParts) {
     this.#parts = parts;
@@ -47,7 +48,7 @@ export class Dispatch {
   /** One frame. `bytes` is its size on the wire, `text` null when it was binary. */
   frame(session: Session, text: string | null, bytes: number, nowMs: number): void {
     const { options, counters } = this.#parts;
-    if (session.phase === "closed") return;
+    if (session.phase === "closed" || session.phase === "closing") return;
     session.lastByteMs = nowMs;
     counters.commands++;
     if (session.phase !== "open") return this.#beforeAuth(session, text, bytes, nowMs);
@@ -60,14 +61,33 @@ export class Dispatch {
 
   /** Ends the session with an error and its close code. */
   fail(session: Session, code: StreamErrorCode, message: string): void {
-    if (session.phase === "closed") return;
+    if (session.phase === "closed" || session.phase === "closing") return;
     sendError(this.#parts.counters, session, code, message);
     this.end(session, closeCodeOf(code), STREAM_ERRORS[code]);
   }
 
+  /** The close follows what is queued; a connection that does not take it in time is dropped. */
   end(session: Session, closeCode: number, reason: string): void {
-    this.#parts.counters.end(closeCode);
-    session.socket?.end(closeCode, reason);
+    const { counters, clock, subscribe } = this.#parts;
+    counters.end(closeCode);
+    if (session.phase === "open" && (session.socket?.getBufferedAmount() ?? 0) > 0) {
+      subscribe.closing(session);
+      session.phase = "closing";
+      this.#closing.set(session, { closeCode, reason, sinceMs: Math.floor(clock.monotonicMs()) });
+    } else {
+      session.socket?.end(closeCode, reason);
+    }
+  }
+
+  /** Sessions whose close waits: those that have taken everything are closed, those that take too long are dropped. */
+  tendClosing(nowMs: number): void {
+    for (const [session, { closeCode, reason, sinceMs }] of this.#closing) {
+      const unsentBytes = session.socket?.getBufferedAmount() ?? 0;
+      if (unsentBytes > 0 && nowMs - sinceMs < this.#parts.options.closeWaitMs) continue;
+      this.#closing.delete(session);
+      if (unsentBytes > 0) session.socket?.close();
+      else session.socket?.end(closeCode, reason);
+    }
   }
 
   /** Sessions of keys that no longer work. */
@@ -87,6 +107,7 @@ export class Dispatch {
   }
 
   closed(session: Session): void {
+    this.#closing.delete(session);
     if (session.keyId === "") return;
     this.#parts.places.release(KEY_PLACE + session.keyId);
     const sessions = this.#byKey.get(session.keyId);
@@ -164,7 +185,7 @@ export class Dispatch {
 
   #pong(session: Session, id: CommandId): void {
     const unsentBytes = session.socket?.getBufferedAmount() ?? 0;
-    say(session, `{"type":"pong"${idJson(id)},"time":${this.#parts.clock.nowMicros()},"messages":${this.#parts.subscribe.messagesOf(session)},"unsent_bytes":${unsentBytes},"lane":"live"}`);
+    say(session, `{"type":"pong"${idJson(id)},"time":${this.#parts.clock.nowMicros()},"messages":${this.#parts.subscribe.messagesOf(session)},"unsent_bytes":${unsentBytes},"lane":"${session.lag === null ? "live" : "lagging"}"}`);
   }
 
   #fault(session: Session, id: CommandId, code: StreamErrorCode, message: string): void {

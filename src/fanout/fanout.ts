@@ -16,6 +16,7 @@ import { FanoutCounters } from "./counters.ts";
 import { Directory } from "./directory.ts";
 import { Dispatch } from "./dispatch.ts";
 import type { KeyTable } from "./key-table.ts";
+import { LaggingLane } from "./lagging.ts";
 import type { FanoutOptions } from "./options.ts";
 import { Outlets } from "./outlet.ts";
 import { Places } from "./places.ts";
@@ -23,7 +24,7 @@ import { Positions } from "./positions.ts";
 import { Publisher } from "./publisher.ts";
 import { RecordCache } from "./record-cache.ts";
 import { say, type Session } from "./session.ts";
-import { SocketServer, type SocketEvents } from "./socket-server.ts";
+import { type ClientServer, SocketServer, type SocketEvents } from "./socket-server.ts";
 import { Starter } from "./starter.ts";
 import { SubscribeCommands } from "./subscribe.ts";
 import { Upkeep } from "./upkeep.ts";
@@ -42,6 +43,8 @@ export interface FanoutParts {
   readonly placeTable: SharedArrayBuffer;
   /** Asks the feed of an instrument to carry it. */
   readonly demand: (index: InstrumentIndex) => void;
+  /** Another server than the real one: for tests on a clock of their own. */
+  readonly createServer?: (options: FanoutOptions, events: SocketEvents) => ClientServer;
 }
 
 export class Fanout implements RecordSink, Component, MetricSource {
@@ -59,7 +62,8 @@ export class Fanout implements RecordSink, Component, MetricSource {
   readonly #subscribe: SubscribeCommands;
   readonly #dispatch: Dispatch;
   readonly #upkeep: Upkeep;
-  readonly #server: SocketServer;
+  readonly #lagging: LaggingLane;
+  readonly #server: ClientServer;
   /** Not authenticated yet, oldest first. */
   readonly #opening = new Set<Session>();
   #draining = false;
@@ -76,11 +80,13 @@ export class Fanout implements RecordSink, Component, MetricSource {
     this.#subscribe = new SubscribeCommands(options, { ...held, starter: this.#starter, counters: this.#counters }, parts.demand);
     this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, outlets: this.#outlets, onAuthenticated: (session) => this.#opening.delete(session) });
     this.#upkeep = new Upkeep({ clock, options, sessions: this.#sessions, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, counters: this.#counters });
-    this.#server = new SocketServer(options, this.#socketEvents());
+    this.#lagging = new LaggingLane({ clock, epoch: parts.epoch, options, sessions: this.#sessions, directory: this.#directory, cache: this.#cache, outlets: this.#outlets, positions: this.#positions, dispatch: this.#dispatch });
+    this.#server = (parts.createServer ?? ((o, e) => new SocketServer(o, e)))(options, this.#socketEvents());
   }
 
   async start(): Promise<void> {
     this.#upkeep.start();
+    this.#lagging.start();
   }
 
   /** Resolves with the port in use. */
@@ -90,6 +96,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
 
   async stop(): Promise<void> {
     this.#upkeep.stop();
+    this.#lagging.stop();
     this.#server.close();
   }
 
@@ -143,6 +150,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
     const counter = (name: string, help: string, value: number): MetricSample => ({ name, help, type: "counter", labels: {}, value });
     return [
       ...this.#counters.samples(),
+      ...this.#lagging.samples(),
       gauge("ticker_stream_sessions", "Connections open", this.#sessions.length),
       gauge("ticker_stream_sessions_unauthenticated", "Connections before authentication", this.#opening.size),
       gauge("ticker_stream_subscriptions", "Topics held by sessions, a wildcard counted once per venue", this.#outlets.total),
@@ -170,12 +178,23 @@ export class Fanout implements RecordSink, Component, MetricSource {
       admit: () => this.#admit(),
       opened: (session) => this.#opened(session, nowMs()),
       frame: (session, text, bytes) => this.#frame(session, text, bytes, nowMs()),
-      pong: (session) => { session.lastByteMs = nowMs(); },
+      pong: (session, isPong) => this.#heard(session, isPong, nowMs()),
       drained: (session) => { if (session.start !== null) this.#starter.go(session); },
-      dropped: () => { this.#counters.dropped++; },
+      dropped: (session) => this.#dropped(session),
       closed: (session) => this.#closed(session),
       refused: (reason) => this.#counters.refuse(reason),
     };
+  }
+
+  #heard(session: Session, isPong: boolean, nowMs: number): void {
+    session.lastByteMs = nowMs;
+    if (isPong) this.#lagging.pong(session, nowMs);
+  }
+
+  /** The library dropped a frame: nobody knows what the client has. It must start anew; not inside this callback. */
+  #dropped(session: Session): void {
+    this.#counters.dropped++;
+    this.#parts.clock.endOfTurn(() => session.socket?.close());
   }
 
   #admit(): ReturnType<SocketEvents["admit"]> {
@@ -223,6 +242,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
     session.phase = "closed";
     if (session.hasPlace) this.#places.release(ADDRESS_PLACE + session.address);
     this.#subscribe.closed(session);
+    this.#lagging.closed(session);
     this.#dispatch.closed(session);
     const last = this.#sessions.pop();
     if (last !== undefined && last !== session) {

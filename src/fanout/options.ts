@@ -40,6 +40,17 @@ export interface FanoutOptions {
   /** Closed bars kept per topic. */
   readonly ringBarsMax: number;
   readonly ringBytesMax: number;
+  /** Unsent bytes above which a session goes to the lagging lane. */
+  readonly softLimitBytes: number;
+  /** Unsent bytes above which, for `hardLimitMs`, a session is closed with 4407. */
+  readonly hardLimitBytes: number;
+  readonly hardLimitMs: number;
+  /** An unanswered ping older than this sends a session to the lagging lane. */
+  readonly pingAgeMaxMs: number;
+  /** A lagging session that reads nothing for this long is closed with 4407. */
+  readonly stuckMs: number;
+  /** How long a close may wait for what is queued before it; then the connection is dropped. */
+  readonly closeWaitMs: number;
   /** Unsent bytes above which a large subscription waits for the socket. */
   readonly startPacingBytes: number;
   /** Unsent bytes above which the native library drops: far above every limit of ours. */

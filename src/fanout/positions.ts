@@ -39,15 +39,23 @@ export class Positions {
     return keys;
   }
 
+  /** Every topic that the session holds, alone or by an active wildcard. */
+  heldBy(session: Session): TopicKey[] {
+    const keys = [...session.topics, ...(session.start?.temporary ?? [])];
+    for (const wildcard of session.wildcards ?? []) if (wildcard.active) keys.push(...this.membersOf(wildcard.venue, wildcard.slot));
+    return keys;
+  }
+
+  /** Where the session stands in a topic: behind everybody else while it lags. */
+  positionOf(session: Session, key: TopicKey): number {
+    return session.lag?.seqs.get(key) ?? this.sequenceOf(key);
+  }
+
   /** Sum of the sequences of all topics that the session holds. */
   sumOf(session: Session): number {
     let sum = 0;
-    for (const key of session.topics) sum += this.sequenceOf(key);
-    for (const key of session.start?.temporary ?? []) sum += this.sequenceOf(key);
-    for (const wildcard of session.wildcards ?? []) {
-      if (wildcard.active) for (const key of this.membersOf(wildcard.venue, wildcard.slot)) sum += this.sequenceOf(key);
-    }
-    return sum;
+    for (const key of this.heldBy(session)) sum += this.positionOf(session, key);
+    return sum - (session.lag === null ? 0 : session.lag.folded + session.lag.lost);
   }
 
   /** Whether the feed behind the instrument is delivering. */
@@ -66,13 +74,17 @@ export class Positions {
     return false;
   }
 
-  /** An entry of `topics`. @param recent the option of a trades topic, 0 for none */
-  entryJson(key: TopicKey, recent: number): string {
+  /**
+   * An entry of `topics`.
+   * @param recent the option of a trades topic, 0 for none
+   * @param session whose position to tell; null: the newest
+   */
+  entryJson(key: TopicKey, recent: number, session: Session | null = null): string {
     const listing = this.#directory.at(instrumentOf(key));
     if (!listing) throw new Error(`unreachable: topic ${key} of an unknown instrument`);
     const meaning = meaningOf(slotOf(key));
     return `{"channel":"${meaning.channel}","symbol":${JSON.stringify(listing.instrument.id)}${meaning.optionsJson}${
-      recent > 0 ? `,"recent":${recent}` : ""},"epoch":"${this.#epoch}","seq":${this.sequenceOf(key)},"live":${this.isLive(listing)}${
+      recent > 0 ? `,"recent":${recent}` : ""},"epoch":"${this.#epoch}","seq":${session ? this.positionOf(session, key) : this.sequenceOf(key)},"live":${this.isLive(listing)}${
       listing.instrument.simulated ? ',"simulated":true' : ""}}`;
   }
 }

@@ -5,7 +5,7 @@
  * only when a topic is new or its record has grown.
  */
 import { extraOf, HEADER_WORDS, KIND_BAR, KIND_TRADE, kindOf } from "../protocol/record.ts";
-import { slotOf, STATUS_SLOT, type TopicKey } from "../protocol/topic.ts";
+import { slotOf, STATUS_SLOT, TRADES_SLOT, type TopicKey } from "../protocol/topic.ts";
 
 /** Where a kept record stands. */
 export interface KeptRecord {
@@ -25,6 +25,8 @@ class Ring {
   count = 0;
   /** Place of the next record. */
   next = 0;
+  /** Sequence of the newest record that had to make room; 0: none had. */
+  evicted = 0;
 
   constructor(stride: number, capacity: number) {
     this.stride = stride;
@@ -36,6 +38,7 @@ class Ring {
   push(from: Float64Array, at: number, length: number): void {
     const to = this.next * this.stride;
     const words = this.words;
+    if (this.count === this.capacity) this.evicted = words[to + 2] ?? 0;
     for (let i = 0; i < length; i++) words[to + i] = from[at + i] ?? 0;
     this.next = this.next + 1 === this.capacity ? 0 : this.next + 1;
     if (this.count < this.capacity) this.count++;
@@ -50,6 +53,7 @@ class Ring {
   /** The same records in places of another size or number. */
   rebuilt(stride: number, capacity: number): Ring {
     const ring = new Ring(stride, capacity);
+    ring.evicted = this.evicted;
     for (let i = Math.max(0, this.count - capacity); i < this.count; i++) ring.push(this.words, this.at(i), this.stride);
     return ring;
   }
@@ -113,6 +117,24 @@ export class RecordCache {
     if (!ring) return found;
     for (let i = Math.max(0, ring.count - count); i < ring.count; i++) found.push({ words: ring.words, bytes: ring.bytes, at: ring.at(i) });
     return found;
+  }
+
+  /**
+   * The kept trades or closed bars after a position, oldest first, and whether none between is missing. For bars, updates
+   * of a running bar are not kept: they may be folded.
+   */
+  since(topic: TopicKey, position: number): { readonly records: KeptRecord[]; readonly isComplete: boolean } {
+    const ring = this.#rings.get(topic);
+    if (!ring) return { records: [], isComplete: this.sequenceOf(topic) <= position || slotOf(topic) !== TRADES_SLOT };
+    let low = 0;
+    for (let high = ring.count; low < high;) {
+      const middle = (low + high) >>> 1;
+      if ((ring.words[ring.at(middle) + 2] ?? 0) > position) high = middle;
+      else low = middle + 1;
+    }
+    const records: KeptRecord[] = [];
+    for (let i = low; i < ring.count; i++) records.push({ words: ring.words, bytes: ring.bytes, at: ring.at(i) });
+    return { records, isComplete: ring.evicted <= position };
   }
 
   /** The newest record of every topic. */

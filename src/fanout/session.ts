@@ -38,7 +38,23 @@ export interface Wildcard {
   active: boolean;
 }
 
-export type Phase = "opening" | "redeeming" | "open" | "closed";
+/** The books of a lagging session: bounded by its topics, not by the stream. */
+export interface Lag {
+  /** Last sequence sent, by topic. */
+  readonly seqs: Map<TopicKey, number>;
+  /** Events skipped on state topics, and events told as gaps, since `lagging`. */
+  folded: number;
+  lost: number;
+  /** How often it was sent newest values. */
+  served: number;
+  /** When a pong last showed that it reads. */
+  progressMs: number;
+  /** Since when unsent bytes are over the hard limit; 0: they are not. */
+  overHardMs: number;
+}
+
+/** `closing`: the reason is said, the close waits for what is queued before it. */
+export type Phase = "opening" | "redeeming" | "open" | "closing" | "closed";
 
 /** A command that waits until the subscriptions before it have been started. */
 export type Waiting = Extract<Command, { readonly type: "subscribe" | "unsubscribe" | "list" }>;
@@ -62,6 +78,10 @@ export class Session {
   lastPingMs = 0;
   /** Added to the sum of the sequences of what is held, this is the number of data messages since `auth`. */
   messagesBase = 0;
+  /** When the oldest unanswered ping was sent; 0: all are answered. */
+  pingOpenMs = 0;
+  /** Its books while it is in the lagging lane. */
+  lag: Lag | null = null;
   /** Command budget, in hundredths of a command. */
   tokens = 0;
   tokensAtMs = 0;

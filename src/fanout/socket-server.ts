@@ -16,16 +16,25 @@ export interface SocketEvents {
   admit(): { readonly status: string; readonly reason: string; readonly message: string } | null;
   opened(session: Session): void;
   frame(session: Session, text: string | null, bytes: number): void;
-  pong(session: Session): void;
+  /** A ping of the client's, or its answer to ours. */
+  pong(session: Session, isPong: boolean): void;
   drained(session: Session): void;
   dropped(session: Session): void;
   closed(session: Session): void;
   refused(reason: string): void;
 }
 
+/** What a fan-out needs of its server. */
+export interface ClientServer {
+  listen(host: string, port: number): Promise<number>;
+  publish(topic: string, frame: string | Uint8Array, isBinary: boolean): void;
+  stopListening(): void;
+  close(): void;
+}
+
 type ClientSocket = WebSocket<Session>;
 
-export class SocketServer {
+export class SocketServer implements ClientServer {
   readonly #options: FanoutOptions;
   readonly #events: SocketEvents;
   readonly #proxies: BlockList;
@@ -39,13 +48,14 @@ export class SocketServer {
     this.#app.ws<Session>("/*", {
       maxPayloadLength: options.frameBytesDropped,
       maxBackpressure: options.nativeBackpressureMax,
-      idleTimeout: 0,
+      // A closed session whose client never reads is held by the library until this; live ones are pinged far more often.
+      idleTimeout: 120,
       sendPingsAutomatically: false,
       upgrade: (response, request, context) => this.#upgrade(response, request, context),
       open: (socket) => this.#opened(socket),
       message: (socket, message, isBinary) => events.frame(socket.getUserData(), isBinary ? null : Buffer.from(message).toString("utf8"), message.byteLength),
-      ping: (socket) => events.pong(socket.getUserData()),
-      pong: (socket) => events.pong(socket.getUserData()),
+      ping: (socket) => events.pong(socket.getUserData(), false),
+      pong: (socket) => events.pong(socket.getUserData(), true),
       drain: (socket) => events.drained(socket.getUserData()),
       dropped: (socket) => events.dropped(socket.getUserData()),
       close: (socket) => this.#closed(socket),

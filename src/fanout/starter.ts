@@ -76,7 +76,7 @@ export class Starter {
     let chars = 0;
     while (start.done < start.keys.length && start.done - first < this.#options.topicsPerAnswerMax && chars < CHUNK_CHARS) {
       const key = start.keys[start.done++] ?? 0;
-      topics += `${topics === "" ? "" : ","}${this.#positions.entryJson(key, session.recents?.get(key) ?? 0)}`;
+      topics += `${topics === "" ? "" : ","}${this.#positions.entryJson(key, session.recents?.get(key) ?? 0, start.held.has(key) ? session : null)}`;
       if (start.held.has(key)) continue;
       const frame = this.#snapshot(session.codec, key, start.recent);
       if (frame === null) continue;
@@ -93,7 +93,9 @@ export class Starter {
   #deliver(session: Session, start: Start, key: TopicKey): void {
     if (start.held.has(key)) return;
     (this.#isCovered(start, key) ? start.temporary : session.topics).push(key);
-    session.messagesBase -= this.#positions.sequenceOf(key);
+    const position = this.#positions.sequenceOf(key);
+    session.messagesBase -= position;
+    session.lag?.seqs.set(key, position);
     this.#outlets.subscriptionsOf(session).hold(session, key);
   }
 

@@ -100,9 +100,9 @@ export class SubscribeCommands {
   }
 
   list(session: Session, id: CommandId): void {
-    const entries = session.topics.map((key) => this.#positions.entryJson(key, session.recents?.get(key) ?? 0));
+    const entries = session.topics.map((key) => this.#positions.entryJson(key, session.recents?.get(key) ?? 0, session));
     for (const wildcard of session.wildcards ?? []) {
-      for (const key of this.#positions.membersOf(wildcard.venue, wildcard.slot)) entries.push(this.#positions.entryJson(key, session.recents?.get(key) ?? 0));
+      for (const key of this.#positions.membersOf(wildcard.venue, wildcard.slot)) entries.push(this.#positions.entryJson(key, session.recents?.get(key) ?? 0, session));
     }
     const wildcards = (session.wildcards ?? []).map((wildcard) => wildcardJson(wildcard)).join(",");
     this.#answer(session, "subscriptions", id, entries, wildcards === "" ? "" : `,"wildcards":[${wildcards}]`);
@@ -133,6 +133,18 @@ export class SubscribeCommands {
   /** Data messages handed to the session since `auth`, snapshots not counted. */
   messagesOf(session: Session): number {
     return session.messagesBase + this.#positions.sumOf(session);
+  }
+
+  /** The session gets no more data: its close must not starve behind them. */
+  closing(session: Session): void {
+    const subscriptions = this.#outlets.subscriptionsOf(session);
+    session.socket?.unsubscribe(subscriptions.everybody);
+    for (const key of session.topics) subscriptions.release(session, key);
+    for (const key of session.start?.temporary ?? []) subscriptions.release(session, key);
+    for (const wildcard of session.wildcards ?? []) subscriptions.releaseWildcard(session, wildcard);
+    session.topics.length = 0;
+    session.wildcards = null;
+    session.start = null;
   }
 
   /** The session is gone. */
@@ -227,7 +239,8 @@ export class SubscribeCommands {
   }
 
   #endTopic(session: Session, key: TopicKey): string {
-    const entry = this.#positions.entryJson(key, session.recents?.get(key) ?? 0);
+    const entry = this.#positions.entryJson(key, session.recents?.get(key) ?? 0, session);
+    session.lag?.seqs.delete(key);
     this.#outlets.subscriptionsOf(session).release(session, key);
     session.topics.splice(session.topics.indexOf(key), 1);
     session.recents?.delete(key);
@@ -235,7 +248,7 @@ export class SubscribeCommands {
   }
 
   #endWildcard(session: Session, wildcard: Wildcard): string[] {
-    const entries = this.#positions.membersOf(wildcard.venue, wildcard.slot).map((key) => this.#positions.entryJson(key, 0));
+    const entries = this.#positions.membersOf(wildcard.venue, wildcard.slot).map((key) => this.#positions.entryJson(key, 0, session));
     this.#outlets.subscriptionsOf(session).releaseWildcard(session, wildcard);
     session.wildcards?.splice(session.wildcards.indexOf(wildcard), 1);
     if (session.wildcards?.length === 0) this.#withWildcards.delete(session);

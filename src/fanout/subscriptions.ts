@@ -45,7 +45,9 @@ export class Subscriptions {
     return venueNumber * SLOTS + slot;
   }
 
+  /** While the session lags it is served from the cache instead: it becomes native when it is live again. */
   hold(session: Session, key: TopicKey): void {
+    if (session.lag !== null) return;
     if (session.socket?.subscribe(this.nameOf(key))) {
       this.counts[key] = (this.counts[key] ?? 0) + 1;
       this.total++;
@@ -57,6 +59,7 @@ export class Subscriptions {
   }
 
   holdWildcard(session: Session, wildcard: Wildcard, venueNumber: number): void {
+    if (session.lag !== null) return;
     const native = Subscriptions.wildcardKey(venueNumber, wildcard.slot);
     wildcard.natives.push(native);
     if (session.socket?.subscribe(this.wildcardNameOf(native))) {
@@ -74,6 +77,7 @@ export class Subscriptions {
 
   /** The socket is gone, and with it its native subscriptions: only the counts are left to correct. */
   forget(session: Session): void {
+    if (session.lag !== null) return;
     for (const key of session.topics) this.#lowered(key);
     for (const key of session.start?.temporary ?? []) this.#lowered(key);
     for (const wildcard of session.wildcards ?? []) {

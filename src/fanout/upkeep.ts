@@ -52,6 +52,7 @@ export class Upkeep {
     const { clock, options, sessions } = this.#parts;
     if (sessions.length === 0) return;
     const nowMs = Math.floor(clock.monotonicMs());
+    this.#parts.dispatch.tendClosing(nowMs);
     const periodMs = Math.min(1000, options.pingMs, options.authTimeoutMs);
     const visits = Math.min(sessions.length, Math.ceil((sessions.length * SWEEP_MS) / periodMs));
     const pingsMax = Math.ceil((options.pingsPerSMax * SWEEP_MS) / 1000);
@@ -77,9 +78,12 @@ export class Upkeep {
       dispatch.fail(session, 419, `no byte from you for ${options.idleMs} ms: answer pings`);
       return false;
     }
+    // One unanswered ping is enough to know by, and the lagging lane sends its own.
+    if (session.pingOpenMs !== 0 || session.lag !== null || session.phase !== "open") return false;
     const sinceMs = nowMs - session.lastPingMs;
     if (sinceMs < options.pingMs || (sinceMs < options.pingIdleMs && !this.#wasSent(session))) return false;
     session.lastPingMs = nowMs;
+    session.pingOpenMs = nowMs;
     session.socket?.ping();
     counters.pings++;
     return true;

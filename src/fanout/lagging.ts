@@ -1,0 +1,187 @@
+/**
+ * The lagging lane: sessions that read too slowly leave the native topics and get newest values as they read on.
+ *
+ * Owns: the position of every topic of a lagging session, and nothing for others. Runs on: the thread of its fan-out.
+ * Path: nothing per tick; one look at each session's unsent bytes and open ping now and then. Protocol 2.4 and 2.6.
+ */
+import type { Clock, Timer } from "../core/clock.ts";
+import type { MetricSample } from "../ports/telemetry.ts";
+import type { TopicKey } from "../protocol/topic.ts";
+import { CatchUp } from "./catch-up.ts";
+import type { Directory } from "./directory.ts";
+import type { Dispatch } from "./dispatch.ts";
+import type { FanoutOptions } from "./options.ts";
+import type { Outlets } from "./outlet.ts";
+import type { Positions } from "./positions.ts";
+import type { RecordCache } from "./record-cache.ts";
+import { say, type Session } from "./session.ts";
+
+const SWEEP_MS = 50;
+/** Sessions looked at in one sweep; more are visited in turn. */
+const VISITS_MAX = 5_000;
+/** Topic switches in one turn: one costs 0.3 us. */
+const SWITCHES_MAX = 20_000;
+
+export interface LaggingParts {
+  readonly clock: Clock;
+  readonly epoch: string;
+  readonly options: FanoutOptions;
+  readonly sessions: readonly Session[];
+  readonly directory: Directory;
+  readonly cache: RecordCache;
+  readonly outlets: Outlets;
+  readonly positions: Positions;
+  readonly dispatch: Dispatch;
+}
+
+export class LaggingLane {
+  readonly #parts: LaggingParts;
+  readonly #catchUp: CatchUp;
+  #timer: Timer | null = null;
+  #next = 0;
+  #lagging = 0;
+  #entered = { bytes: 0, ping: 0 };
+  #left = 0;
+  #folded = 0;
+  #lost = 0;
+
+  constructor(parts: LaggingParts) {
+    this.#parts = parts;
+    this.#catchUp = new CatchUp(parts.directory, parts.cache, parts.epoch);
+  }
+
+  start(): void {
+    this.#timer = this.#parts.clock.every(SWEEP_MS, () => this.#sweep());
+  }
+
+  stop(): void {
+    this.#timer?.stop();
+  }
+
+  /** The client has read up to the ping: a lagging one is served again, and goes live when it keeps up. */
+  pong(session: Session, nowMs: number): void {
+    const lag = session.lag;
+    const tookMs = session.pingOpenMs === 0 ? 0 : nowMs - session.pingOpenMs;
+    session.pingOpenMs = 0;
+    if (lag === null || session.phase !== "open") return;
+    lag.progressMs = nowMs;
+    this.#serve(session, nowMs, lag.served > 0 && tookMs <= this.#parts.options.pingAgeMaxMs);
+  }
+
+  closed(session: Session): void {
+    if (session.lag !== null) this.#lagging--;
+    session.lag = null;
+  }
+
+  samples(): MetricSample[] {
+    const counter = (name: string, help: string, value: number, labels: Record<string, string> = {}): MetricSample => ({ name, help, type: "counter", labels, value });
+    const live = this.#parts.sessions.length - this.#lagging;
+    return [
+      { name: "ticker_stream_lane_sessions", help: "Connections by lane", type: "gauge", labels: { lane: "live" }, value: live },
+      { name: "ticker_stream_lane_sessions", help: "Connections by lane", type: "gauge", labels: { lane: "lagging" }, value: this.#lagging },
+      counter("ticker_stream_lagging_total", "Times a session went to the lagging lane", this.#entered.bytes, { reason: "unsent_bytes" }),
+      counter("ticker_stream_lagging_total", "Times a session went to the lagging lane", this.#entered.ping, { reason: "ping_age" }),
+      counter("ticker_stream_caught_up_total", "Times a lagging session went live again", this.#left),
+      counter("ticker_stream_folded_total", "Events folded for lagging sessions", this.#folded),
+      counter("ticker_stream_lost_total", "Events told to lagging sessions as gaps", this.#lost),
+    ];
+  }
+
+  #sweep(): void {
+    const { clock, sessions } = this.#parts;
+    const nowMs = Math.floor(clock.monotonicMs());
+    let switches = 0;
+    for (let visits = Math.min(sessions.length, VISITS_MAX); visits > 0 && switches < SWITCHES_MAX; visits--) {
+      if (this.#next >= sessions.length) this.#next = 0;
+      const session = sessions[this.#next++];
+      if (session === undefined || session.phase !== "open") continue;
+      if (session.lag === null) switches += this.#watch(session, nowMs);
+      else this.#judge(session, nowMs);
+    }
+  }
+
+  /** How many topics were switched. */
+  #watch(session: Session, nowMs: number): number {
+    const { options } = this.#parts;
+    // A large subscription that is still beginning fills the socket on purpose, and waits for it.
+    if (session.start !== null) return 0;
+    const unsentBytes = session.socket?.getBufferedAmount() ?? 0;
+    const ageMs = session.pingOpenMs === 0 ? 0 : nowMs - session.pingOpenMs;
+    if (unsentBytes <= options.softLimitBytes && ageMs <= options.pingAgeMaxMs) return 0;
+    if (unsentBytes > options.softLimitBytes) this.#entered.bytes++;
+    else this.#entered.ping++;
+    return this.#enter(session, nowMs, ageMs, unsentBytes);
+  }
+
+  /** At this moment the last delivered sequence of every topic is exactly the cache's. */
+  #enter(session: Session, nowMs: number, ageMs: number, unsentBytes: number): number {
+    const { positions, outlets, clock } = this.#parts;
+    const seqs = new Map<TopicKey, number>();
+    for (const key of positions.heldBy(session)) seqs.set(key, positions.sequenceOf(key));
+    const subscriptions = outlets.subscriptionsOf(session);
+    for (const key of session.topics) subscriptions.release(session, key);
+    for (const wildcard of session.wildcards ?? []) subscriptions.releaseWildcard(session, wildcard);
+    session.lag = { seqs, folded: 0, lost: 0, served: 0, progressMs: nowMs, overHardMs: 0 };
+    this.#lagging++;
+    say(session, `{"type":"lagging","since":${clock.nowMicros()},"age_ms":${ageMs},"unsent_bytes":${unsentBytes}}`);
+    this.#ping(session, nowMs);
+    return seqs.size;
+  }
+
+  #judge(session: Session, nowMs: number): void {
+    const { options, dispatch } = this.#parts;
+    const lag = session.lag;
+    if (lag === null) return;
+    const unsentBytes = session.socket?.getBufferedAmount() ?? 0;
+    if (unsentBytes <= options.hardLimitBytes) lag.overHardMs = 0;
+    else if (lag.overHardMs === 0) lag.overHardMs = nowMs;
+    if (lag.overHardMs !== 0 && nowMs - lag.overHardMs >= options.hardLimitMs) {
+      dispatch.fail(session, 407, `${unsentBytes} bytes wait for you, ${options.hardLimitBytes} are the limit: read faster or subscribe to less`);
+    } else if (nowMs - lag.progressMs >= options.stuckMs) {
+      dispatch.fail(session, 407, `nothing read for ${options.stuckMs} ms: read faster or subscribe to less`);
+    } else if (session.pingOpenMs === 0) {
+      this.#ping(session, nowMs);
+    }
+  }
+
+  /** Sends what has moved, as much as fits; a client that keeps up is live again in this very turn. */
+  #serve(session: Session, nowMs: number, keepsUp: boolean): void {
+    const { positions, options } = this.#parts;
+    const lag = session.lag;
+    const socket = session.socket;
+    if (lag === null || socket === null) return;
+    let isWhole = true;
+    socket.cork(() => {
+      isWhole = this.#catchUp.send(session, lag, positions.heldBy(session), options.softLimitBytes);
+    });
+    lag.served++;
+    if (isWhole && keepsUp && session.start === null) this.#leave(session);
+    else this.#ping(session, nowMs);
+  }
+
+  #leave(session: Session): void {
+    const { outlets, directory } = this.#parts;
+    const lag = session.lag;
+    if (lag === null) return;
+    session.lag = null;
+    session.messagesBase -= lag.folded + lag.lost;
+    this.#lagging--;
+    this.#left++;
+    this.#folded += lag.folded;
+    this.#lost += lag.lost;
+    const subscriptions = outlets.subscriptionsOf(session);
+    for (const key of session.topics) subscriptions.hold(session, key);
+    for (const wildcard of session.wildcards ?? []) {
+      for (const venue of directory.venues()) {
+        if (wildcard.active && (wildcard.venue === null || wildcard.venue === venue.name)) subscriptions.holdWildcard(session, wildcard, venue.number);
+      }
+    }
+    say(session, `{"type":"caught_up","folded":${lag.folded},"lost":${lag.lost}}`);
+  }
+
+  #ping(session: Session, nowMs: number): void {
+    if (session.pingOpenMs === 0) session.pingOpenMs = nowMs;
+    session.lastPingMs = nowMs;
+    session.socket?.ping();
+  }
+}
