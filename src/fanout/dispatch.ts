@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 import { unreachable } from "../core/types.ts";
 import type { Grant, KeyCheck, TicketRedeemer } from "../ports/access.ts";
+import type { Encoding, Payload } from "../protocol/codec.ts";
 import { type Command, decodeCommand } from "../protocol/commands.ts";
 import { closeCodeOf, type CommandId, idJson, STREAM_ERRORS, type StreamErrorCode } from "../protocol/errors.ts";
 import type { FanoutCounters } from "./counters.ts";
@@ -45,18 +46,17 @@ export class Dispatch {
     this.#parts = parts;
   }
 
-  /** One frame. `bytes` is its size on the wire, `text` null when it was binary. */
-  frame(session: Session, text: string | null, bytes: number, nowMs: number): void {
+  /** One frame, its payload in force during the call only. `bytes` is its size, inflated where it was compressed. */
+  frame(session: Session, payload: Payload, bytes: number, nowMs: number): void {
     const { options, counters } = this.#parts;
     if (session.phase === "closed" || session.phase === "closing") return;
     session.lastByteMs = nowMs;
     counters.commands++;
-    if (session.phase !== "open") return this.#beforeAuth(session, text, bytes, nowMs);
+    if (session.phase !== "open") return this.#beforeAuth(session, payload, bytes, nowMs);
     if (bytes > options.frameBytesMax) return this.fail(session, 413, `a frame may have ${options.frameBytesMax} bytes, found ${bytes}: send several frames`);
     if (!this.#takeToken(session, nowMs)) return;
-    if (text === null) return this.#malformed(session, nowMs, null, "frames must be text: binary frames are not used with the encoding json");
-    if (text === "ping") return void session.socket?.send("pong");
-    this.#run(session, decodeCommand(text, options), nowMs);
+    if (payload === "ping") return void session.socket?.send("pong");
+    this.#run(session, typeof payload === "string" ? decodeCommand(payload, options) : this.#binary(session, payload), nowMs);
   }
 
   /** Ends the session with an error and its close code. */
@@ -115,31 +115,44 @@ export class Dispatch {
     if (sessions?.size === 0) this.#byKey.delete(session.keyId);
   }
 
-  #beforeAuth(session: Session, text: string | null, bytes: number, nowMs: number): void {
+  #binary(session: Session, frame: Uint8Array): Command {
+    const { read } = session.codec;
+    const unreadable = (message: string): Command => ({ type: "fault", id: null, code: 400, message, during: "" });
+    if (read === null) return unreadable("frames must be text: binary frames are not used with the encoding json");
+    try {
+      return decodeCommand(read(frame), this.#parts.options);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      return unreadable(`a binary frame must be one MessagePack map: ${error.message}`);
+    }
+  }
+
+  #beforeAuth(session: Session, payload: Payload, bytes: number, nowMs: number): void {
     const { options } = this.#parts;
     if (bytes > options.frameBytesBeforeAuthMax) {
       return this.fail(session, 401, `before authentication a frame may have ${options.frameBytesBeforeAuthMax} bytes, found ${bytes}`);
     }
-    const command = text === null ? null : decodeCommand(text, options);
+    const command = typeof payload === "string" ? decodeCommand(payload, options) : null;
     if (command?.type === "fault" && command.during === "auth") return this.#malformed(session, nowMs, command.id, command.message, command.code);
     if (command?.type !== "auth") return this.fail(session, 401, 'the first frame must be {"type":"auth","api_key":"tk_..."}');
     if (session.phase === "redeeming") return this.fail(session, 401, "wait for the answer to `auth` before the next frame");
     if (command.apiKey.startsWith("tt_")) {
       session.phase = "redeeming";
-      this.#parts.redeem(command.apiKey, (grant) => this.#authenticated(session, command.id, grant));
+      this.#parts.redeem(command.apiKey, (grant) => this.#authenticated(session, command, grant));
     } else {
-      this.#authenticated(session, command.id, this.#parts.keys.check(command.apiKey));
+      this.#authenticated(session, command, this.#parts.keys.check(command.apiKey));
     }
   }
 
-  #authenticated(session: Session, id: CommandId, grant: Grant | null): void {
-    const { options, places, counters } = this.#parts;
+  #authenticated(session: Session, { id, encoding }: { readonly id: CommandId; readonly encoding: Encoding }, grant: Grant | null): void {
+    const { options, places, counters, outlets } = this.#parts;
     if (session.phase === "closed") return;
     if (grant === null) return this.fail(session, 402, "the key or ticket is unknown, revoked, used or expired");
     if (!places.take(KEY_PLACE + grant.keyId, options.sessionsPerKeyMax)) {
       return this.fail(session, 406, `a key may have ${options.sessionsPerKeyMax} sessions at once: close one or use another key`);
     }
     session.phase = "open";
+    session.codec = outlets.of(encoding).codec;
     session.id = randomUUID();
     session.keyId = grant.keyId;
     session.scopes = grant.scopes;
@@ -153,7 +166,7 @@ export class Dispatch {
     say(session, `{"type":"authenticated"${idJson(id)},"session":"${session.id}","key_id":${JSON.stringify(grant.keyId)},"scopes":${
       JSON.stringify(grant.scopes)},"encoding":"${session.codec.encoding}","heartbeat_ms":${options.heartbeatMs},"limits":{"topics":${options.topicsPerSessionMax},"frame_bytes":${
       options.frameBytesMax},"commands_per_s":${options.commandsPerS}}}`);
-    session.socket?.subscribe(this.#parts.outlets.subscriptionsOf(session).everybody);
+    session.socket?.subscribe(outlets.subscriptionsOf(session).everybody);
   }
 
   #run(session: Session, command: Command, nowMs: number): void {

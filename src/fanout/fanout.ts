@@ -9,7 +9,9 @@ import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { KeyChange, TicketRedeemer } from "../ports/access.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
 import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
+import type { Payload } from "../protocol/codec.ts";
 import { STREAM_ERRORS } from "../protocol/errors.ts";
+import { msgpackCodec } from "../protocol/codecs/msgpack.ts";
 import { jsonCodec } from "../protocol/json-codec.ts";
 import { topicKey, TRADES_SLOT } from "../protocol/topic.ts";
 import { FanoutCounters } from "./counters.ts";
@@ -53,7 +55,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
   readonly #sessions: Session[] = [];
   readonly #counters = new FanoutCounters();
   readonly #directory = new Directory();
-  readonly #outlets = new Outlets([jsonCodec]);
+  readonly #outlets = new Outlets([jsonCodec, msgpackCodec]);
   readonly #cache: RecordCache;
   readonly #places: Places;
   readonly #positions: Positions;
@@ -177,7 +179,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
     return {
       admit: () => this.#admit(),
       opened: (session) => this.#opened(session, nowMs()),
-      frame: (session, text, bytes) => this.#frame(session, text, bytes, nowMs()),
+      frame: (session, payload, bytes) => this.#frame(session, payload, bytes, nowMs()),
       pong: (session, isPong) => this.#heard(session, isPong, nowMs()),
       drained: (session) => { if (session.start !== null) this.#starter.go(session); },
       dropped: (session) => this.#dropped(session),
@@ -227,9 +229,9 @@ export class Fanout implements RecordSink, Component, MetricSource {
     if (oldest) this.#dispatch.fail(oldest, 404, "too many connections wait for `auth`: send it at once");
   }
 
-  #frame(session: Session, text: string | null, bytes: number, nowMs: number): void {
+  #frame(session: Session, payload: Payload, bytes: number, nowMs: number): void {
     try {
-      this.#dispatch.frame(session, text, bytes, nowMs);
+      this.#dispatch.frame(session, payload, bytes, nowMs);
     } catch (error) {
       this.#dispatch.fail(session, 500, "internal error: the connection ends, subscribe again on a new one");
       throw error;

@@ -6,6 +6,7 @@
 import { BlockList, isIP } from "node:net";
 import { App, us_listen_socket_close, us_socket_local_port, type HttpRequest, type HttpResponse, type us_listen_socket, type us_socket_context_t, type WebSocket } from "uWebSockets.js";
 import { ResourceError } from "../core/errors.ts";
+import type { Payload } from "../protocol/codec.ts";
 import type { FanoutOptions } from "./options.ts";
 import { Session } from "./session.ts";
 
@@ -15,7 +16,8 @@ export interface SocketEvents {
   /** Null: let it in. Otherwise the HTTP status line and a sentence. */
   admit(): { readonly status: string; readonly reason: string; readonly message: string } | null;
   opened(session: Session): void;
-  frame(session: Session, text: string | null, bytes: number): void;
+  /** `payload` is in force during the call only. */
+  frame(session: Session, payload: Payload, bytes: number): void;
   /** A ping of the client's, or its answer to ours. */
   pong(session: Session, isPong: boolean): void;
   drained(session: Session): void;
@@ -53,7 +55,7 @@ export class SocketServer implements ClientServer {
       sendPingsAutomatically: false,
       upgrade: (response, request, context) => this.#upgrade(response, request, context),
       open: (socket) => this.#opened(socket),
-      message: (socket, message, isBinary) => events.frame(socket.getUserData(), isBinary ? null : Buffer.from(message).toString("utf8"), message.byteLength),
+      message: (socket, message, isBinary) => events.frame(socket.getUserData(), isBinary ? new Uint8Array(message) : Buffer.from(message).toString("utf8"), message.byteLength),
       ping: (socket) => events.pong(socket.getUserData(), false),
       pong: (socket) => events.pong(socket.getUserData(), true),
       drain: (socket) => events.drained(socket.getUserData()),

@@ -39,4 +39,6 @@ export interface Codec {
   frame(messages: Payload, count: number): Payload;
   /** A control frame or message that is at hand as JSON text. */
   control(json: string): Payload;
+  /** A client's binary frame as JSON text; null when the encoding has none. @throws {SyntaxError} when it cannot be read. */
+  readonly read: ((frame: Uint8Array) => string) | null;
 }

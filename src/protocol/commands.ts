@@ -2,6 +2,7 @@
  * The commands of clients (protocol section 2) and their hand-written decoder: foreign text in, a command or an error out.
  */
 import { BAR_INTERVALS, BOOK_DEPTHS, type BarInterval, type BookDepth } from "../market/market-event.ts";
+import { type Encoding, ENCODINGS } from "./codec.ts";
 import type { CommandId, StreamErrorCode } from "./errors.ts";
 import { type Channel, CHANNELS } from "./topic.ts";
 
@@ -17,7 +18,7 @@ export interface TopicSelection {
 }
 
 export type Command =
-  | { readonly type: "auth"; readonly id: CommandId; readonly apiKey: string }
+  | { readonly type: "auth"; readonly id: CommandId; readonly apiKey: string; readonly encoding: Encoding }
   | { readonly type: "subscribe"; readonly id: CommandId; readonly topics: TopicSelection }
   /** `topics` null: all. */
   | { readonly type: "unsubscribe"; readonly id: CommandId; readonly topics: TopicSelection | null }
@@ -71,9 +72,9 @@ export function decodeCommand(text: string, limits: CommandLimits): Command {
 function decodeAuth(from: Fields, id: CommandId): Command {
   const apiKey = from["api_key"];
   if (typeof apiKey !== "string") return fault(id, 400, "`api_key` must be a string: a key (tk_...) or a ticket (tt_...)", "auth");
-  const encoding = from["encoding"];
-  if (encoding !== undefined && encoding !== "json") return fault(id, 414, "`encoding` must be \"json\": this server does not offer another one yet", "auth");
-  return { type: "auth", id, apiKey };
+  const encoding = from["encoding"] === undefined ? "json" : ENCODINGS.find((name) => name === from["encoding"]);
+  if (encoding === undefined) return fault(id, 414, `\`encoding\` must be one of ${ENCODINGS.join(", ")}`, "auth");
+  return { type: "auth", id, apiKey, encoding };
 }
 
 function decodeSubscribe(from: Fields, id: CommandId, limits: CommandLimits): Command {

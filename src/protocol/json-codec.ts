@@ -17,6 +17,7 @@ export const jsonCodec: Codec = {
   join: (messages, message) => `${String(messages)},${String(message)}`,
   frame: (messages) => `[${String(messages)}]`,
   control: (json) => json,
+  read: null,
 };
 
 const SIDE_JSON: readonly string[] = SIDES.map((side) => `","side":"${side}","time":`);

@@ -44,7 +44,7 @@ describe("authentication", () => {
     const client = await rig.connect();
     client.say({ type: "auth", api_key: 7 });
     expect(await client.next((m) => m.type === "error")).toMatchObject({ code: 400, message: expect.stringContaining("api_key") });
-    client.say({ type: "auth", api_key: READ_KEY, encoding: "msgpack" });
+    client.say({ type: "auth", api_key: READ_KEY, encoding: "cbor" });
     expect(await client.next((m) => m.type === "error")).toMatchObject({ code: 414, message: expect.stringContaining("encoding") });
     client.say({ type: "auth", api_key: READ_KEY });
     await client.next((m) => m.type === "authenticated");
