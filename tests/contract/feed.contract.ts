@@ -124,7 +124,8 @@ export function feedContract(name: string, make: MakeFeed, isUpstream = true): v
       expect(samples.some((sample) => sample.type === "counter" && sample.value > 0)).toBe(true);
     });
 
-    it.runIf(isUpstream)("starts although the venue is away, and says that it is", async () => {
+    // A source on this machine cannot be away.
+    if (isUpstream) it("starts although the venue is away, and says that it is", async () => {
       const { sink, feed } = await run(true);
       await feed.start();
       await until("down", () => feed.report().state === "down");
