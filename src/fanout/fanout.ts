@@ -25,6 +25,7 @@ import { Places } from "./places.ts";
 import { Positions } from "./positions.ts";
 import { Publisher } from "./publisher.ts";
 import { RecordCache } from "./record-cache.ts";
+import { Resumes } from "./resume.ts";
 import { say, type Session } from "./session.ts";
 import { type ClientServer, SocketServer, type SocketEvents } from "./socket-server.ts";
 import { Starter } from "./starter.ts";
@@ -60,6 +61,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
   readonly #places: Places;
   readonly #positions: Positions;
   readonly #publisher: Publisher;
+  readonly #resumes: Resumes;
   readonly #starter: Starter;
   readonly #subscribe: SubscribeCommands;
   readonly #dispatch: Dispatch;
@@ -76,7 +78,8 @@ export class Fanout implements RecordSink, Component, MetricSource {
     this.#cache = new RecordCache(options);
     this.#places = new Places(parts.placeTable);
     this.#positions = new Positions(this.#directory, this.#cache, parts.epoch);
-    const held = { directory: this.#directory, cache: this.#cache, outlets: this.#outlets, positions: this.#positions };
+    this.#resumes = new Resumes({ directory: this.#directory, cache: this.#cache }, parts.epoch);
+    const held = { directory: this.#directory, cache: this.#cache, outlets: this.#outlets, positions: this.#positions, resumes: this.#resumes };
     this.#publisher = new Publisher(this.#directory, this.#cache, this.#outlets, (topic, frame, isBinary) => this.#server.publish(topic, frame, isBinary));
     this.#starter = new Starter(clock, options, held, (session) => this.#dispatch.started(session));
     this.#subscribe = new SubscribeCommands(options, { ...held, starter: this.#starter, counters: this.#counters }, parts.demand);
@@ -153,6 +156,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
     return [
       ...this.#counters.samples(),
       ...this.#lagging.samples(),
+      ...this.#resumes.samples(),
       gauge("ticker_stream_sessions", "Connections open", this.#sessions.length),
       gauge("ticker_stream_sessions_unauthenticated", "Connections before authentication", this.#opening.size),
       gauge("ticker_stream_subscriptions", "Topics held by sessions, a wildcard counted once per venue", this.#outlets.total),

@@ -6,6 +6,7 @@ import { STATUS_STATES } from "../market/market-event.ts";
 import { BOOK_SLOT, meaningOf, sequenceTopic, instrumentOf, slotOf, STATUS_SLOT, topicKey, type Slot, type TopicKey } from "../protocol/topic.ts";
 import type { Directory, Listing } from "./directory.ts";
 import type { RecordCache } from "./record-cache.ts";
+import { RESUMED, type Verdict } from "./resume.ts";
 import type { Session } from "./session.ts";
 
 const LIVE = STATUS_STATES.indexOf("live");
@@ -78,13 +79,14 @@ export class Positions {
    * An entry of `topics`.
    * @param recent the option of a trades topic, 0 for none
    * @param session whose position to tell; null: the newest
+   * @param resumed where counting begins for a topic that is resumed
    */
-  entryJson(key: TopicKey, recent: number, session: Session | null = null): string {
+  entryJson(key: TopicKey, recent: number, session: Session | null = null, resumed: Verdict | null = null): string {
     const listing = this.#directory.at(instrumentOf(key));
     if (!listing) throw new Error(`unreachable: topic ${key} of an unknown instrument`);
     const meaning = meaningOf(slotOf(key));
     return `{"channel":"${meaning.channel}","symbol":${JSON.stringify(listing.instrument.id)}${meaning.optionsJson}${
-      recent > 0 ? `,"recent":${recent}` : ""},"epoch":"${this.#epoch}","seq":${session ? this.positionOf(session, key) : this.sequenceOf(key)},"live":${this.isLive(listing)}${
-      listing.instrument.simulated ? ',"simulated":true' : ""}}`;
+      recent > 0 ? `,"recent":${recent}` : ""},"epoch":"${this.#epoch}","seq":${resumed?.sequence ?? (session ? this.positionOf(session, key) : this.sequenceOf(key))},"live":${this.isLive(listing)}${
+      listing.instrument.simulated ? ',"simulated":true' : ""}${resumed ? `,"resumed":"${RESUMED[resumed.outcome]}"` : ""}}`;
   }
 }

@@ -5,7 +5,7 @@
  * only when a topic is new or its record has grown.
  */
 import { extraOf, HEADER_WORDS, KIND_BAR, KIND_TRADE, kindOf } from "../protocol/record.ts";
-import { slotOf, STATUS_SLOT, TRADES_SLOT, type TopicKey } from "../protocol/topic.ts";
+import { slotOf, STATUS_SLOT, type TopicKey } from "../protocol/topic.ts";
 
 /** Where a kept record stands. */
 export interface KeptRecord {
@@ -57,6 +57,24 @@ class Ring {
     for (let i = Math.max(0, this.count - capacity); i < this.count; i++) ring.push(this.words, this.at(i), this.stride);
     return ring;
   }
+
+  /** Records before a hole are worth nothing: what is kept has none. */
+  restart(after: number): void {
+    this.count = 0;
+    this.next = 0;
+    this.evicted = after;
+  }
+
+  /** Which of the kept records, counted from the oldest, is the first after a position. */
+  indexAfter(position: number): number {
+    let low = 0;
+    for (let high = this.count; low < high;) {
+      const middle = (low + high) >>> 1;
+      if ((this.words[this.at(middle) + 2] ?? 0) > position) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
 }
 
 export interface RecordCacheOptions {
@@ -72,6 +90,8 @@ export class RecordCache {
   readonly #options: RecordCacheOptions;
   readonly #newest: (Float64Array | undefined)[] = [];
   readonly #rings = new Map<TopicKey, Ring>();
+  /** Sequence before the first record of the topic that was seen without a hole; trades and bars only. */
+  readonly #unseen: number[] = [];
   #ringBytes = 0;
 
   constructor(options: RecordCacheOptions) {
@@ -83,13 +103,15 @@ export class RecordCache {
     const topic = words[at] ?? 0;
     const length = end - at;
     let kept = this.#newest[topic];
+    const last = kept?.[2] ?? 0;
     if (kept === undefined || kept.length < length) {
       kept = new Float64Array(length);
       this.#newest[topic] = kept;
     }
-    for (let i = 0; i < length; i++) kept[i] = words[at + i] ?? 0;
     const meta = words[at + 1] ?? 0;
     const kind = kindOf(meta);
+    if ((kind === KIND_TRADE || kind === KIND_BAR) && words[at + 2] !== last + 1) this.#hole(topic, (words[at + 2] ?? 1) - 1);
+    for (let i = 0; i < length; i++) kept[i] = words[at + i] ?? 0;
     if (kind === KIND_TRADE) this.#keep(topic, words, at, length, this.#options.ringTradesMax);
     else if (kind === KIND_BAR && extraOf(meta) === 1) this.#keep(topic, words, at, length, this.#options.ringBarsMax);
   }
@@ -122,19 +144,30 @@ export class RecordCache {
   /**
    * The kept trades or closed bars after a position, oldest first, and whether none between is missing. For bars, updates
    * of a running bar are not kept: they may be folded.
+   * @param max the oldest of them, at most so many
    */
-  since(topic: TopicKey, position: number): { readonly records: KeptRecord[]; readonly isComplete: boolean } {
+  since(topic: TopicKey, position: number, max = Number.POSITIVE_INFINITY): { readonly records: KeptRecord[]; readonly isComplete: boolean } {
     const ring = this.#rings.get(topic);
-    if (!ring) return { records: [], isComplete: this.sequenceOf(topic) <= position || slotOf(topic) !== TRADES_SLOT };
-    let low = 0;
-    for (let high = ring.count; low < high;) {
-      const middle = (low + high) >>> 1;
-      if ((ring.words[ring.at(middle) + 2] ?? 0) > position) high = middle;
-      else low = middle + 1;
-    }
+    if (!ring) return { records: [], isComplete: this.keptAfter(topic) <= position };
     const records: KeptRecord[] = [];
-    for (let i = low; i < ring.count; i++) records.push({ words: ring.words, bytes: ring.bytes, at: ring.at(i) });
+    const from = ring.indexAfter(position);
+    for (let i = from, end = Math.min(ring.count, from + max); i < end; i++) records.push({ words: ring.words, bytes: ring.bytes, at: ring.at(i) });
     return { records, isComplete: ring.evicted <= position };
+  }
+
+  /** Every trade or closed bar after this sequence is kept; 0: every one there ever was. */
+  keptAfter(topic: TopicKey): number {
+    return this.#rings.get(topic)?.evicted ?? this.#unseen[topic] ?? 0;
+  }
+
+  /** How many events after a position are kept: trades, closed bars and the newest value. */
+  countAfter(topic: TopicKey, position: number): number {
+    const newest = this.sequenceOf(topic);
+    const ring = this.#rings.get(topic);
+    if (newest <= position) return 0;
+    if (!ring) return 1;
+    const isInRing = ring.count > 0 && ring.words[ring.at(ring.count - 1) + 2] === newest;
+    return ring.count - ring.indexAfter(position) + (isInRing ? 0 : 1);
   }
 
   /** The newest record of every topic. */
@@ -151,12 +184,19 @@ export class RecordCache {
     let ring = this.#rings.get(topic);
     if (ring === undefined) {
       ring = this.#replace(topic, undefined, new Ring(Math.max(length, HEADER_WORDS + 4), Math.min(max, RING_FIRST)));
+      ring.evicted = this.#unseen[topic] ?? 0;
     } else if (length > ring.stride) {
       ring = this.#replace(topic, ring, ring.rebuilt(length, ring.capacity));
     } else if (ring.count === ring.capacity && ring.capacity < max && this.#mayGrow(ring)) {
       ring = this.#replace(topic, ring, ring.rebuilt(ring.stride, Math.min(max, ring.capacity * 2)));
     }
     ring.push(words, at, length);
+  }
+
+  /** The record to come does not follow the newest: this thread was not told of what lies between. */
+  #hole(topic: TopicKey, unseen: number): void {
+    this.#unseen[topic] = unseen;
+    this.#rings.get(topic)?.restart(unseen);
   }
 
   #mayGrow(ring: Ring): boolean {

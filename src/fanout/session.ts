@@ -5,7 +5,7 @@
  */
 import type { Scope } from "../ports/access.ts";
 import type { Codec } from "../protocol/codec.ts";
-import type { Command } from "../protocol/commands.ts";
+import type { Command, ResumeEntry } from "../protocol/commands.ts";
 import type { CommandId } from "../protocol/errors.ts";
 import { jsonCodec } from "../protocol/json-codec.ts";
 import type { Slot, TopicKey } from "../protocol/topic.ts";
@@ -131,6 +131,10 @@ export interface Start {
   readonly replaced: readonly Wildcard[];
   /** Topics held alone that a new wildcard takes over. */
   readonly absorbed: readonly TopicKey[];
+  /** Positions to resume from, of some of `keys`. */
+  readonly resume: ReadonlyMap<TopicKey, ResumeEntry> | null;
+  /** The last topic acknowledged, while its replay is on its way: native once it has reached the newest event. */
+  replay: { readonly key: TopicKey; readonly sequence: number } | null;
   /** Members `rejected` and `replaced` of the last answer, as JSON with a leading comma. */
   readonly remarksJson: string;
 }

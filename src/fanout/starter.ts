@@ -14,6 +14,7 @@ import type { FanoutOptions } from "./options.ts";
 import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
 import type { KeptRecord, RecordCache } from "./record-cache.ts";
+import type { Resumes } from "./resume.ts";
 import { say, covers, type Session, type Socket, type Start } from "./session.ts";
 
 /** A chunk ends when its snapshots reach this many characters. */
@@ -28,18 +29,20 @@ export class Starter {
   readonly #cache: RecordCache;
   readonly #outlets: Outlets;
   readonly #positions: Positions;
+  readonly #resumes: Resumes;
   /** Called when the session's subscription has wholly begun. */
   readonly #onStarted: (session: Session) => void;
   snapshots = 0;
   paced = 0;
 
-  constructor(clock: Clock, options: FanoutOptions, parts: { directory: Directory; cache: RecordCache; outlets: Outlets; positions: Positions }, onStarted: (session: Session) => void) {
+  constructor(clock: Clock, options: FanoutOptions, parts: { directory: Directory; cache: RecordCache; outlets: Outlets; positions: Positions; resumes: Resumes }, onStarted: (session: Session) => void) {
     this.#clock = clock;
     this.#options = options;
     this.#directory = parts.directory;
     this.#cache = parts.cache;
     this.#outlets = parts.outlets;
     this.#positions = parts.positions;
+    this.#resumes = parts.resumes;
     this.#onStarted = onStarted;
   }
 
@@ -61,8 +64,8 @@ export class Starter {
         return;
       }
       const start = session.start;
-      socket.cork(() => this.#chunk(session, socket, start));
-      if (start.done >= start.keys.length && session.start === start) {
+      socket.cork(() => start.replay === null ? this.#chunk(session, socket, start) : this.#replay(session, socket, start, start.replay));
+      if (start.done >= start.keys.length && start.replay === null && session.start === start) {
         this.#finish(session, start);
         this.#onStarted(session);
       }
@@ -74,20 +77,40 @@ export class Starter {
     const first = start.done;
     let topics = "";
     let chars = 0;
-    while (start.done < start.keys.length && start.done - first < this.#options.topicsPerAnswerMax && chars < CHUNK_CHARS) {
+    while (start.done < start.keys.length && start.done - first < this.#options.topicsPerAnswerMax && chars < CHUNK_CHARS && start.replay === null) {
       const key = start.keys[start.done++] ?? 0;
-      topics += `${topics === "" ? "" : ","}${this.#positions.entryJson(key, session.recents?.get(key) ?? 0, start.held.has(key) ? session : null)}`;
+      const position = start.held.has(key) ? undefined : start.resume?.get(key);
+      const verdict = position ? this.#resumes.judge(key, position) : null;
+      topics += `${topics === "" ? "" : ","}${this.#positions.entryJson(key, session.recents?.get(key) ?? 0, start.held.has(key) ? session : null, verdict)}`;
       if (start.held.has(key)) continue;
+      if (verdict) {
+        const replayed = this.#resumes.begin(session, key, verdict, CHUNK_CHARS - chars);
+        frames.push(...replayed.frames);
+        chars += replayed.chars;
+        if (!replayed.isWhole) start.replay = { key, sequence: replayed.sequence };
+        continue;
+      }
       const frame = this.#snapshot(session.codec, key, start.recent);
       if (frame === null) continue;
+      this.snapshots++;
       frames.push(frame);
       chars += frame.length;
     }
     const more = start.done < start.keys.length;
     say(session, `{"type":"subscribed"${idJson(start.id)},"topics":[${topics}]${more ? ',"rejected":[]' : start.remarksJson},"more":${more}}`);
     for (const frame of frames) socket.send(frame, session.codec.isBinary);
-    this.snapshots += frames.length;
-    for (let i = first; i < start.done; i++) this.#deliver(session, start, start.keys[i] ?? 0);
+    for (let i = first; i < start.done; i++) {
+      const key = start.keys[i] ?? 0;
+      if (key !== start.replay?.key) this.#deliver(session, start, key);
+    }
+  }
+
+  /** The topic becomes native in the turn in which its replay reaches the newest event: no hole, no double. */
+  #replay(session: Session, socket: Socket, start: Start, replay: { readonly key: TopicKey; readonly sequence: number }): void {
+    const { frames, sequence, isWhole } = this.#resumes.goOn(session, replay.key, replay.sequence, CHUNK_CHARS);
+    for (const frame of frames) socket.send(frame, session.codec.isBinary);
+    start.replay = isWhole ? null : { key: replay.key, sequence };
+    if (isWhole) this.#deliver(session, start, replay.key);
   }
 
   #deliver(session: Session, start: Start, key: TopicKey): void {

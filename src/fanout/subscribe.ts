@@ -13,6 +13,7 @@ import type { FanoutOptions } from "./options.ts";
 import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
 import { sendError } from "./send-error.ts";
+import type { Resumes } from "./resume.ts";
 import { say, covers, type Session, type Wildcard } from "./session.ts";
 import type { Starter } from "./starter.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -47,17 +48,19 @@ export class SubscribeCommands {
   readonly #outlets: Outlets;
   readonly #positions: Positions;
   readonly #starter: Starter;
+  readonly #resumes: Resumes;
   readonly #counters: FanoutCounters;
   /** Asks the feed of an instrument that is not delivering to carry it. */
   readonly #demand: (index: InstrumentIndex) => void;
   readonly #withWildcards = new Set<Session>();
 
-  constructor(options: FanoutOptions, parts: { directory: Directory; outlets: Outlets; positions: Positions; starter: Starter; counters: FanoutCounters }, demand: (index: InstrumentIndex) => void) {
+  constructor(options: FanoutOptions, parts: { directory: Directory; outlets: Outlets; positions: Positions; starter: Starter; resumes: Resumes; counters: FanoutCounters }, demand: (index: InstrumentIndex) => void) {
     this.#options = options;
     this.#directory = parts.directory;
     this.#outlets = parts.outlets;
     this.#positions = parts.positions;
     this.#starter = parts.starter;
+    this.#resumes = parts.resumes;
     this.#counters = parts.counters;
     this.#demand = demand;
   }
@@ -80,8 +83,9 @@ export class SubscribeCommands {
       const listing = this.#directory.at(instrumentOf(key));
       if (listing && !plan.held.has(key) && !this.#positions.isLive(listing)) this.#demand(listing.index);
     }
+    const resume = wanted.resume.length === 0 ? null : this.#resumes.positionsOf(wanted.resume, slot, new Set(plan.keys.filter((key) => !plan.held.has(key))));
     const remarksJson = rejectedJson(plan.rejections) + this.#replacedJson(plan);
-    this.#starter.begin(session, { id, keys: plan.keys, done: 0, recent: wanted.recent, wildcards: plan.wildcards, held: plan.held, temporary: [], replaced: plan.replaced, absorbed: [...plan.absorbed], remarksJson });
+    this.#starter.begin(session, { id, keys: plan.keys, done: 0, recent: wanted.recent, wildcards: plan.wildcards, held: plan.held, temporary: [], replaced: plan.replaced, absorbed: [...plan.absorbed], resume, replay: null, remarksJson });
   }
 
   unsubscribe(session: Session, id: CommandId, wanted: TopicSelection | null): void {

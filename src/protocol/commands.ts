@@ -15,6 +15,16 @@ export interface TopicSelection {
   readonly recent: number;
   /** All or nothing. */
   readonly atomic: boolean;
+  /** Where the client stopped before; only of `subscribe`. Entries of symbols that do not begin with it mean nothing. */
+  readonly resume: readonly ResumeEntry[];
+}
+
+/** The last event of a topic that the client has, as it was told: not checked against anything. */
+export interface ResumeEntry {
+  readonly symbol: string;
+  readonly epoch: string;
+  /** Whole, from 0 to 2^53 - 1. */
+  readonly sequence: number;
 }
 
 export type Command =
@@ -30,6 +40,8 @@ export type Command =
 export interface CommandLimits {
   readonly symbolsPerFrameMax: number;
   readonly recentTradesMax: number;
+  /** Also how many entries `resume` may have: a topic each. */
+  readonly topicsPerSessionMax: number;
 }
 
 type Fields = { readonly [name: string]: unknown };
@@ -81,8 +93,9 @@ function decodeSubscribe(from: Fields, id: CommandId, limits: CommandLimits): Co
   const topics = decodeSelection(from, id, limits);
   if ("type" in topics) return topics;
   if (from["every_ms"] !== undefined) return fault(id, 414, "`every_ms` is not offered by this server yet: leave it out to get every event");
-  if (from["resume"] !== undefined) return fault(id, 414, "`resume` is not offered by this server yet: leave it out to start with a snapshot");
-  return { type: "subscribe", id, topics };
+  const resume = decodeResume(from["resume"], limits);
+  if (typeof resume === "string") return fault(id, 414, resume);
+  return { type: "subscribe", id, topics: { ...topics, resume } };
 }
 
 function decodeUnsubscribe(from: Fields, id: CommandId, limits: CommandLimits): Command {
@@ -103,7 +116,7 @@ function decodeSelection(from: Fields, id: CommandId, limits: CommandLimits): To
   if (symbols === null || symbols.length === 0) return fault(id, 400, "`symbols` must be a non-empty array of strings such as \"sim:BTC-USD\"");
   if (symbols.length > limits.symbolsPerFrameMax) return fault(id, 414, `\`symbols\` must have at most ${limits.symbolsPerFrameMax} entries, found ${symbols.length}: send several frames`);
   const options = decodeOptions(from, id, channel, limits);
-  return "type" in options ? options : { channel, symbols, ...options };
+  return "type" in options ? options : { channel, symbols, resume: [], ...options };
 }
 
 type Options = Pick<TopicSelection, "interval" | "depth" | "recent" | "atomic">;
@@ -123,6 +136,23 @@ function decodeOptions(from: Fields, id: CommandId, channel: Channel, limits: Co
   const atomic = from["atomic"] ?? false;
   if (typeof atomic !== "boolean") return fault(id, 414, "`atomic` must be true or false");
   return { interval, depth, recent, atomic };
+}
+
+/** The entries, or a sentence about what is wrong with them. */
+function decodeResume(value: unknown, limits: CommandLimits): ResumeEntry[] | string {
+  if (value === undefined) return [];
+  const entries: ResumeEntry[] = [];
+  if (!Array.isArray(value)) return '`resume` must be an array of {"symbol","epoch","seq"}: leave it out to start with a snapshot';
+  if (value.length > limits.topicsPerSessionMax) return `\`resume\` must have at most ${limits.topicsPerSessionMax} entries, found ${value.length}: a session may hold as many topics`;
+  for (const [i, entry] of value.entries()) {
+    const fields: Fields = isFields(entry) ? entry : {};
+    const { symbol, epoch, seq } = fields;
+    if (typeof symbol !== "string") return `\`resume[${i}].symbol\` must be a string such as "sim:BTC-USD"`;
+    if (typeof epoch !== "string") return `\`resume[${i}].epoch\` must be a string: the \`epoch\` of the topic's acknowledgement`;
+    if (typeof seq !== "number" || !Number.isSafeInteger(seq) || seq < 0) return `\`resume[${i}].seq\` must be a whole number from 0 to 2^53 - 1: the last \`seq\` that you have`;
+    entries.push({ symbol, epoch, sequence: seq });
+  }
+  return entries;
 }
 
 function stringsOf(value: unknown): string[] | null {

@@ -73,7 +73,7 @@ const wrongField: Maker = (random) => {
     [`{"type":"subscribe","channel":"trades",${symbols},"recent":${value === "null" || value === "-0" ? "257" : value}}`, 414],
     [`{"type":"subscribe",${channel},${symbols},"atomic":${["null", "true", "false"].includes(value) ? "1" : value}}`, 414],
     [`{"type":"subscribe",${channel},${symbols},"every_ms":${value}}`, 414],
-    [`{"type":"subscribe",${channel},${symbols},"resume":${value}}`, 414],
+    [`{"type":"subscribe",${channel},${symbols},"resume":${value === "[]" ? "[[]]" : value}}`, 414],
     [`{"type":"unsubscribe","all":${value === "true" || value === "false" ? "1" : value}}`, 414],
     [`{"type":"auth","api_key":${isText ? "7" : value}}`, 400],
     [`{"type":"auth","api_key":"tk_x","encoding":${value}}`, 414],
