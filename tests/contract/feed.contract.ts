@@ -27,15 +27,17 @@ function dataOf(sink: CollectingSink): number {
   return sink.events.filter((event) => event.kind !== "status").length;
 }
 
-/** `isUpstream`: there is a venue that can be away. */
-export function feedContract(name: string, make: MakeFeed, isUpstream = true): void {
-  const run = async (isAway = false): Promise<{ sink: StrictSink; feed: Feed }> => {
-    const sink = new StrictSink();
-    const { feed, stop } = await make(sink, isAway);
-    onTestFinished(stop);
-    onTestFinished(() => feed.stop());
-    return { sink, feed };
-  };
+async function running(make: MakeFeed, isAway: boolean): Promise<{ sink: StrictSink; feed: Feed }> {
+  const sink = new StrictSink();
+  const { feed, stop } = await make(sink, isAway);
+  onTestFinished(stop);
+  onTestFinished(() => feed.stop());
+  return { sink, feed };
+}
+
+/** What every feed promises. */
+export function feedContract(name: string, make: MakeFeed): void {
+  const run = (): Promise<{ sink: StrictSink; feed: Feed }> => running(make, false);
 
   describe(`${name} as a feed`, () => {
     it("defines its venue and its instruments before any event of them", async () => {
@@ -123,10 +125,14 @@ export function feedContract(name: string, make: MakeFeed, isUpstream = true): v
       }
       expect(samples.some((sample) => sample.type === "counter" && sample.value > 0)).toBe(true);
     });
+  });
+}
 
-    // A source on this machine cannot be away.
-    if (isUpstream) it("starts although the venue is away, and says that it is", async () => {
-      const { sink, feed } = await run(true);
+/** What a feed promises whose venue can be away. */
+export function upstreamContract(name: string, make: MakeFeed): void {
+  describe(`${name}, away`, () => {
+    it("starts although the venue is away, and says that it is", async () => {
+      const { sink, feed } = await running(make, true);
       await feed.start();
       await until("down", () => feed.report().state === "down");
       expect(feed.report().reason).not.toBe("");
