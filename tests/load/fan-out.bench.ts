@@ -14,13 +14,14 @@ const HELP = `npm run bench -- [options]
   --clients N      connections (default 1000)
   --workers N      fan-out threads of ours, loops of the bare server (default 1)
   --only NAMES     comma-separated: hot,portfolio,bursts,saturated,latency,memory
-  --memory-clients N   connections of the memory scenario (default 5000)`;
+  --memory-clients N   connections of the memory scenario (default 5000)
+  --bare-without-pings the bare loop never pings its clients (docs/performance.md says what that changes)`;
 
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "6" }, seconds: { type: "string", default: "2" }, clients: { type: "string", default: "1000" },
     workers: { type: "string", default: "1" }, only: { type: "string", default: "hot,portfolio,bursts,saturated,latency,memory" },
-    "memory-clients": { type: "string", default: "5000" }, help: { type: "boolean", default: false },
+    "memory-clients": { type: "string", default: "5000" }, "bare-without-pings": { type: "boolean", default: false }, help: { type: "boolean", default: false },
   },
 });
 if (values.help) {
@@ -160,7 +161,7 @@ async function scenario(name: string, bar: string, sides: readonly [Side, Side],
 async function speed(): Promise<void> {
   const isPinned = WORKERS === 1 && pin(process.pid, "1");
   console.log(isPinned ? "servers on processor 0, load on processor 1" : "processors not pinned");
-  const sides: [Side, Side] = [await sideOf(await startOurs(WORKERS, isPinned)), await sideOf(await startBare(WORKERS, isPinned))];
+  const sides: [Side, Side] = [await sideOf(await startOurs(WORKERS, isPinned)), await sideOf(await startBare(WORKERS, isPinned, !values["bare-without-pings"]))];
   try {
     line(["scenario", "server", "CPU us/msg", "msgs/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU ratio", "min-max", "bar"]);
     for (const side of sides) await fresh(side, () => [0]);

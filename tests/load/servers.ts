@@ -85,8 +85,8 @@ export async function startOurs(workers: number, isPinned = false): Promise<Benc
   return serverOf("ours", child, streamPort, [producer], pushLine, isPinned, () => rmSync(dataDir, { recursive: true, force: true }));
 }
 
-export async function startBare(threads: number, isPinned = false, file = "bare-server.ts"): Promise<BenchServer> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(file, import.meta.url)), "--threads", String(threads)], { stdio: ["pipe", "pipe", "inherit"] });
+export async function startBare(threads: number, isPinned = false, isPinging = true): Promise<BenchServer> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL("bare-server.ts", import.meta.url)), "--threads", String(threads), ...(isPinging ? [] : ["--no-ping"])], { stdio: ["pipe", "pipe", "inherit"] });
   const line = await new Promise<string>((resolve) => child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString())));
   const ports: { stream: number; ingest: number[] } = JSON.parse(line);
   const producers = await Promise.all(ports.ingest.map((port) => dial(port)));
