@@ -168,6 +168,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
       counter("ticker_stream_snapshots_total", "Snapshots sent", this.#starter.snapshots),
       counter("ticker_stream_subscriptions_paced_total", "Times a large subscription waited for its socket", this.#starter.paced),
       counter("ticker_stream_places_overflowed_total", "Keys or addresses counted by one thread alone because the table was full", this.#places.overflowed),
+      counter("ticker_stream_subscriptions_deferred_total", "Times a subscription waited for a later turn of the loop", this.#starter.deferred),
     ];
   }
 

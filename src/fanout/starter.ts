@@ -19,8 +19,10 @@ import { say, covers, type Session, type Socket, type Start } from "./session.ts
 
 /** A chunk ends when its snapshots reach this many characters. */
 const CHUNK_CHARS = 64 * 1024;
-/** Chunks begun in one turn of the loop, so that one large subscription does not hold up everybody. */
-const CHUNKS_PER_TURN = 4;
+/** Chunks that a session begins in one go, so that one large subscription does not hold up the others. */
+const CHUNKS_MAX = 4;
+/** Time of one turn of the loop that goes to beginning subscriptions: when many clients come back at once, they queue. */
+const TURN_MS = 5;
 
 export class Starter {
   readonly #clock: Clock;
@@ -34,6 +36,12 @@ export class Starter {
   readonly #onStarted: (session: Session) => void;
   snapshots = 0;
   paced = 0;
+  /** How often a session had to wait for a later turn. */
+  deferred = 0;
+  /** Sessions whose turn comes later, first come, first served. */
+  readonly #queue = new Set<Session>();
+  /** When this turn's time is used up; NaN: none was used yet. */
+  #turnEndMs = Number.NaN;
 
   constructor(clock: Clock, options: FanoutOptions, parts: { directory: Directory; cache: RecordCache; outlets: Outlets; positions: Positions; resumes: Resumes }, onStarted: (session: Session) => void) {
     this.#clock = clock;
@@ -51,18 +59,43 @@ export class Starter {
     this.go(session);
   }
 
-  /** Goes on with a session whose socket takes more. */
+  /** Goes on with a session whose socket takes more, or queues it. */
   go(session: Session): void {
+    if (this.#queue.size === 0 && this.#hasTime()) this.#run(session);
+    else this.#defer(session);
+  }
+
+  #defer(session: Session): void {
+    this.deferred++;
+    this.#queue.add(session);
+  }
+
+  #hasTime(): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    if (Number.isNaN(this.#turnEndMs)) {
+      this.#turnEndMs = nowMs + TURN_MS;
+      this.#clock.endOfTurn(() => this.#turn());
+    }
+    return nowMs < this.#turnEndMs;
+  }
+
+  #turn(): void {
+    this.#turnEndMs = Number.NaN;
+    for (const session of this.#queue) {
+      if (!this.#hasTime()) return;
+      this.#queue.delete(session);
+      this.#run(session);
+    }
+  }
+
+  #run(session: Session): void {
     const socket = session.socket;
     for (let chunks = 0; session.start !== null && socket !== null && session.phase === "open"; chunks++) {
       if (socket.getBufferedAmount() > this.#options.startPacingBytes) {
         this.paced++;
         return;
       }
-      if (chunks === CHUNKS_PER_TURN) {
-        this.#clock.endOfTurn(() => this.go(session));
-        return;
-      }
+      if (chunks === CHUNKS_MAX) return this.#defer(session);
       const start = session.start;
       socket.cork(() => start.replay === null ? this.#chunk(session, socket, start) : this.#replay(session, socket, start, start.replay));
       if (start.done >= start.keys.length && start.replay === null && session.start === start) {
