@@ -103,12 +103,14 @@ export class LaggingLane {
   /** How many topics were switched. */
   #watch(session: Session, nowMs: number): number {
     const { options } = this.#parts;
-    // A large subscription that is still beginning fills the socket on purpose, and waits for it.
-    if (session.start !== null) return 0;
+    // A large subscription that is still beginning fills the socket on purpose, and waits for it: it lags only when that does not help.
+    const isStarting = session.start !== null;
+    const bytesMax = isStarting ? options.hardLimitBytes : options.softLimitBytes;
+    const ageMaxMs = isStarting ? options.stuckMs : options.pingAgeMaxMs;
     const unsentBytes = session.socket?.getBufferedAmount() ?? 0;
     const ageMs = session.pingOpenMs === 0 ? 0 : nowMs - session.pingOpenMs;
-    if (unsentBytes <= options.softLimitBytes && ageMs <= options.pingAgeMaxMs) return 0;
-    if (unsentBytes > options.softLimitBytes) this.#entered.bytes++;
+    if (unsentBytes <= bytesMax && ageMs <= ageMaxMs) return 0;
+    if (unsentBytes > bytesMax) this.#entered.bytes++;
     else this.#entered.ping++;
     return this.#enter(session, nowMs, ageMs, unsentBytes);
   }
@@ -120,6 +122,7 @@ export class LaggingLane {
     for (const key of positions.heldBy(session)) seqs.set(key, positions.sequenceOf(key));
     const subscriptions = outlets.subscriptionsOf(session);
     for (const key of session.topics) subscriptions.release(session, key);
+    for (const key of session.start?.temporary ?? []) subscriptions.release(session, key);
     for (const wildcard of session.wildcards ?? []) subscriptions.releaseWildcard(session, wildcard);
     session.lag = { seqs, folded: 0, lost: 0, served: 0, progressMs: nowMs, overHardMs: 0 };
     this.#lagging++;
