@@ -159,6 +159,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
       ...this.#resumes.samples(),
       gauge("ticker_stream_sessions", "Connections open", this.#sessions.length),
       gauge("ticker_stream_sessions_unauthenticated", "Connections before authentication", this.#opening.size),
+      gauge("ticker_stream_sessions_deflating", "Connections that asked for compression", this.#server.deflating ?? 0),
       gauge("ticker_stream_subscriptions", "Topics held by sessions, a wildcard counted once per venue", this.#outlets.total),
       gauge("ticker_stream_ring_bytes", "Bytes of kept trades and closed bars", this.#cache.ringBytes),
       counter("ticker_stream_records_total", "Records taken in", this.#publisher.records),

@@ -4,13 +4,23 @@
  * Owns: the listening socket. Runs on: the thread of its fan-out, sharing the port with others (SO_REUSEPORT).
  */
 import { BlockList, isIP } from "node:net";
-import { App, us_listen_socket_close, us_socket_local_port, type HttpRequest, type HttpResponse, type us_listen_socket, type us_socket_context_t, type WebSocket } from "uWebSockets.js";
+import { App, us_listen_socket_close, us_socket_local_port, type HttpRequest, type HttpResponse, type us_listen_socket, type us_socket_context_t, type WebSocket, type WebSocketBehavior } from "uWebSockets.js";
 import { ResourceError } from "../core/errors.ts";
 import type { Payload } from "../protocol/codec.ts";
+import { DEFLATED_BYTES_MIN, DeflatingSocket } from "./deflating-socket.ts";
 import type { FanoutOptions } from "./options.ts";
 import { Session } from "./session.ts";
 
 export const STREAM_PATH = "/v1/stream";
+
+/**
+ * `DISABLED` and `SHARED_COMPRESSOR` of the library, which declares them as types only. Shared: one window for all, empty at
+ * the start of every frame, so that a connection costs no memory; a dedicated one costs 73 kB.
+ */
+const DISABLED = 0;
+const SHARED_COMPRESSOR = 1;
+/** Compression is negotiated only where this is asked for: browsers offer it always (protocol section 2.6). */
+const ASKS_DEFLATE = /(?:^|&)compression=deflate(?:&|$)/;
 
 export interface SocketEvents {
   /** Null: let it in. Otherwise the HTTP status line and a sentence. */
@@ -30,6 +40,8 @@ export interface SocketEvents {
 export interface ClientServer {
   listen(host: string, port: number): Promise<number>;
   publish(topic: string, frame: string | Uint8Array, isBinary: boolean): void;
+  /** Connections at `?compression=deflate`. */
+  readonly deflating?: number;
   stopListening(): void;
   close(): void;
 }
@@ -42,26 +54,14 @@ export class SocketServer implements ClientServer {
   readonly #proxies: BlockList;
   readonly #app = App();
   #listening: us_listen_socket | null = null;
+  #deflating = 0;
 
   constructor(options: FanoutOptions, events: SocketEvents) {
     this.#options = options;
     this.#events = events;
     this.#proxies = blockListOf(options.trustedProxies);
-    this.#app.ws<Session>("/*", {
-      maxPayloadLength: options.frameBytesDropped,
-      maxBackpressure: options.nativeBackpressureMax,
-      // A closed session whose client never reads is held by the library until this; live ones are pinged far more often.
-      idleTimeout: 120,
-      sendPingsAutomatically: false,
-      upgrade: (response, request, context) => this.#upgrade(response, request, context),
-      open: (socket) => this.#opened(socket),
-      message: (socket, message, isBinary) => events.frame(socket.getUserData(), isBinary ? new Uint8Array(message) : Buffer.from(message).toString("utf8"), message.byteLength),
-      ping: (socket) => events.pong(socket.getUserData(), false),
-      pong: (socket) => events.pong(socket.getUserData(), true),
-      drain: (socket) => events.drained(socket.getUserData()),
-      dropped: (socket) => events.dropped(socket.getUserData()),
-      close: (socket) => this.#closed(socket),
-    });
+    this.#app.ws<Session>(STREAM_PATH, this.#behavior(true));
+    this.#app.ws<Session>("/*", this.#behavior(false));
     this.#app.any("/*", (response) => {
       events.refused("not_a_websocket");
       refuse(response, "426 Upgrade Required", `this port speaks WebSocket at ${STREAM_PATH}`);
@@ -83,7 +83,11 @@ export class SocketServer implements ClientServer {
   }
 
   publish(topic: string, frame: string | Uint8Array, isBinary: boolean): void {
-    this.#app.publish(topic, frame, isBinary);
+    this.#app.publish(topic, frame, isBinary, this.#deflating > 0 && frame.length >= DEFLATED_BYTES_MIN);
+  }
+
+  get deflating(): number {
+    return this.#deflating;
   }
 
   /** Takes no more connections; those that are open stay. */
@@ -96,6 +100,31 @@ export class SocketServer implements ClientServer {
   close(): void {
     this.stopListening();
     this.#app.close();
+  }
+
+  /** One route each with and without compression: the first leaves to the second who does not ask for it. */
+  #behavior(isDeflating: boolean): WebSocketBehavior<Session> {
+    const events = this.#events;
+    return {
+      compression: isDeflating ? SHARED_COMPRESSOR : DISABLED,
+      // Of a compressed frame, the inflated bytes: a bomb is dropped when it reaches them.
+      maxPayloadLength: this.#options.frameBytesDropped,
+      maxBackpressure: this.#options.nativeBackpressureMax,
+      // A closed session whose client never reads is held by the library until this; live ones are pinged far more often.
+      idleTimeout: 120,
+      sendPingsAutomatically: false,
+      upgrade: (response, request, context) => {
+        if (isDeflating && !ASKS_DEFLATE.test(request.getQuery() ?? "")) request.setYield(true);
+        else this.#upgrade(response, request, context);
+      },
+      open: (socket) => this.#opened(socket, isDeflating),
+      message: (socket, message, isBinary) => events.frame(socket.getUserData(), isBinary ? new Uint8Array(message) : Buffer.from(message).toString("utf8"), message.byteLength),
+      ping: (socket) => events.pong(socket.getUserData(), false),
+      pong: (socket) => events.pong(socket.getUserData(), true),
+      drain: (socket) => events.drained(socket.getUserData()),
+      dropped: (socket) => events.dropped(socket.getUserData()),
+      close: (socket) => this.#closed(socket, isDeflating),
+    };
   }
 
   #upgrade(response: HttpResponse, request: HttpRequest, context: us_socket_context_t): void {
@@ -114,6 +143,7 @@ export class SocketServer implements ClientServer {
     if (request.getHeader("sec-websocket-version") !== "13") return { status: "426 Upgrade Required", reason: "version", message: "the header Sec-WebSocket-Version must be 13 (RFC 6455)" };
     if (Buffer.from(request.getHeader("sec-websocket-key"), "base64").length !== 16) return { status: "400 Bad Request", reason: "key_header", message: "the header Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455)" };
     if (/(^|&)(api_?key|key|token|auth|ticket)=/i.test(request.getQuery() ?? "")) return { status: "400 Bad Request", reason: "key_in_url", message: "keys are never accepted in the URL: send them in the first frame" };
+    if (/(^|&)compression=/.test(request.getQuery() ?? "") && !ASKS_DEFLATE.test(request.getQuery() ?? "")) return { status: "400 Bad Request", reason: "compression", message: "`compression` must be deflate: leave it out for none" };
     const origin = request.getHeader("origin");
     if (origin !== "" && !this.#isAllowed(origin, request.getHeader("host"))) return { status: "403 Forbidden", reason: "origin", message: "this Origin is not allowed: name it in ALLOWED_ORIGINS" };
     return null;
@@ -144,14 +174,16 @@ export class SocketServer implements ClientServer {
     return family !== 0 && this.#proxies.check(address, family === 4 ? "ipv4" : "ipv6");
   }
 
-  #opened(socket: ClientSocket): void {
+  #opened(socket: ClientSocket, isDeflating: boolean): void {
     const session = socket.getUserData();
-    session.socket = socket;
+    session.socket = isDeflating ? new DeflatingSocket(socket) : socket;
+    if (isDeflating) this.#deflating++;
     this.#events.opened(session);
   }
 
-  #closed(socket: ClientSocket): void {
+  #closed(socket: ClientSocket, isDeflating: boolean): void {
     const session = socket.getUserData();
+    if (isDeflating) this.#deflating--;
     session.socket = null;
     this.#events.closed(session);
   }
