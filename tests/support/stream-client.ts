@@ -1,7 +1,9 @@
 /**
  * A WebSocket client for tests: keeps every message, waits for one with a deadline, counts as the protocol says.
  */
+import { decode, encode } from "@msgpack/msgpack";
 import { once } from "node:events";
+import type { Socket } from "node:net";
 import { WebSocket } from "ws";
 
 /** Any message of the server; members are read as they come. */
@@ -33,14 +35,23 @@ export class StreamClient {
   /** Array frames: how many messages each held. */
   readonly arrays: number[] = [];
   readonly texts: string[] = [];
+  /** Binary frames, which are MessagePack. */
+  binaryFrames = 0;
   closeCode: number | null = null;
   closeReason = "";
+  #transport: Socket | null = null;
   #taken = 0;
   #wake: () => void = () => {};
 
-  constructor(url: string, headers: Record<string, string> = {}) {
-    this.socket = new WebSocket(url, { headers, perMessageDeflate: false });
-    this.socket.on("message", (data, isBinary) => this.#read(isBinary || !Buffer.isBuffer(data) ? "" : data.toString("utf8")));
+  /** @param offersDeflate permessage-deflate, as browsers do always; what it sends is compressed whatever its size */
+  constructor(url: string, headers: Record<string, string> = {}, offersDeflate = false) {
+    this.socket = new WebSocket(url, { headers, perMessageDeflate: offersDeflate && { threshold: 0 } });
+    this.socket.on("message", (data, isBinary) => {
+      if (Buffer.isBuffer(data) && isBinary) this.#readBinary(data);
+      else this.#readText(Buffer.isBuffer(data) ? data.toString("utf8") : "");
+      this.#wake();
+    });
+    this.socket.on("upgrade", (response) => { this.#transport = response.socket; });
     this.socket.on("error", () => {});
     this.socket.on("close", (code, reason) => {
       this.closeCode = code;
@@ -49,12 +60,22 @@ export class StreamClient {
     });
   }
 
+  /** Bytes that came over the wire, with the head of the HTTP answer. */
+  get bytesRead(): number {
+    return this.#transport?.bytesRead ?? 0;
+  }
+
   async opened(): Promise<void> {
     if (this.socket.readyState !== WebSocket.OPEN) await once(this.socket, "open", { signal: AbortSignal.timeout(DEADLINE_MS) });
   }
 
   say(command: unknown): void {
     this.socket.send(typeof command === "string" ? command : JSON.stringify(command));
+  }
+
+  /** Says a command in a binary frame. */
+  sayBinary(command: unknown): void {
+    this.socket.send(encode(command));
   }
 
   /** The next message, not taken yet, that fits; those before it count as taken. */
@@ -106,15 +127,20 @@ export class StreamClient {
     this.socket.terminate();
   }
 
-  #read(text: string): void {
+  #readText(text: string): void {
     this.texts.push(text);
-    if (text.startsWith("[") || text.startsWith("{")) {
-      const parsed: unknown = JSON.parse(text);
-      const all: unknown[] = Array.isArray(parsed) ? parsed : [parsed];
-      if (Array.isArray(parsed)) this.arrays.push(all.length);
-      for (const message of all) if (isMessage(message)) this.messages.push(message);
-    }
-    this.#wake();
+    if (text.startsWith("[") || text.startsWith("{")) this.#keep(JSON.parse(text));
+  }
+
+  #readBinary(bytes: Buffer): void {
+    this.binaryFrames++;
+    this.#keep(decode(bytes));
+  }
+
+  #keep(parsed: unknown): void {
+    const all: unknown[] = Array.isArray(parsed) ? parsed : [parsed];
+    if (Array.isArray(parsed)) this.arrays.push(all.length);
+    for (const message of all) if (isMessage(message)) this.messages.push(message);
   }
 
   #woken(withinMs: number): Promise<void> {

@@ -13,6 +13,7 @@ import { type Instrument, type InstrumentIndex, instrumentId, venueId } from "..
 import type { Quote, StatusState, Trade } from "../../src/market/market-event.ts";
 import { price, quantity } from "../../src/market/price.ts";
 import type { KeyRecord, Scope } from "../../src/ports/access.ts";
+import type { Encoding } from "../../src/protocol/codec.ts";
 import { StreamClient } from "./stream-client.ts";
 
 export const TEST_OPTIONS: FanoutOptions = {
@@ -37,6 +38,12 @@ export function instrument(id: string, more: Partial<Instrument> = {}): Instrume
     id: symbol === "*" ? venueId(venue) : instrumentId(venue, symbol), venue, symbol, native: symbol.replace("-", ""), priceScale: 2, sizeScale: 4,
     tickSize: price(1), lotSize: quantity(1), state: "active", simulated: false, mayCross: false, timeBase: "wall", ...more,
   };
+}
+
+export interface ConnectOptions {
+  readonly headers?: Record<string, string>;
+  readonly query?: string;
+  readonly offersDeflate?: boolean;
 }
 
 export class StreamRig {
@@ -122,8 +129,8 @@ export class StreamRig {
   }
 
   /** A connection after `welcome`. */
-  async connect(options: { headers?: Record<string, string>; query?: string } = {}): Promise<StreamClient> {
-    const client = new StreamClient(this.url + (options.query ?? ""), options.headers ?? {});
+  async connect(options: ConnectOptions = {}): Promise<StreamClient> {
+    const client = new StreamClient(this.url + (options.query ?? ""), options.headers ?? {}, options.offersDeflate ?? false);
     this.#clients.push(client);
     await client.opened();
     await client.next((m) => m.type === "welcome");
@@ -131,9 +138,9 @@ export class StreamRig {
   }
 
   /** A connection after `authenticated`. */
-  async session(key = READ_KEY): Promise<StreamClient> {
-    const client = await this.connect();
-    client.say({ type: "auth", api_key: key });
+  async session(key = READ_KEY, options: ConnectOptions & { encoding?: Encoding } = {}): Promise<StreamClient> {
+    const client = await this.connect(options);
+    client.say({ type: "auth", api_key: key, encoding: options.encoding });
     await client.next((m) => m.type === "authenticated");
     return client;
   }
