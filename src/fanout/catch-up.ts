@@ -8,6 +8,7 @@ import type { Codec } from "../protocol/codec.ts";
 import { BARS_SLOT, BOOK_SLOT, instrumentOf, meaningOf, sequenceTopic, slotOf, TRADES_SLOT, type TopicKey } from "../protocol/topic.ts";
 import type { Directory, Listing } from "./directory.ts";
 import type { KeptRecord, RecordCache } from "./record-cache.ts";
+import type { SampleCatchUp } from "./sample-catch-up.ts";
 import { type Lag, say, type Session } from "./session.ts";
 
 /** Messages of one array frame of kept trades. */
@@ -16,9 +17,11 @@ const FRAME_MESSAGES = 256;
 export class CatchUp {
   readonly #directory: Directory;
   readonly #cache: RecordCache;
+  readonly #samples: SampleCatchUp;
   readonly #epoch: string;
 
-  constructor(directory: Directory, cache: RecordCache, epoch: string) {
+  constructor(directory: Directory, cache: RecordCache, samples: SampleCatchUp, epoch: string) {
+    this.#samples = samples;
     this.#epoch = epoch;
     this.#directory = directory;
     this.#cache = cache;
@@ -38,11 +41,19 @@ export class CatchUp {
       if (bytes > bytesMax) return false;
       const listing = this.#directory.at(instrumentOf(key));
       if (!listing) continue;
-      const sent = isKept(key) ? this.#sendKept(session, lag, key, position, newest, listing, bytesMax - bytes) : this.#sendNewest(session, lag, key, position, newest, listing);
+      const sent = session.samples?.has(key) && slotOf(key) === TRADES_SLOT ? this.#sendSummary(session, lag, key, position) : isKept(key) ? this.#sendKept(session, lag, key, position, newest, listing, bytesMax - bytes) : this.#sendNewest(session, lag, key, position, newest, listing);
       bytes += sent.bytes;
       if (!sent.isWhole) return false;
     }
     return true;
+  }
+
+  #sendSummary(session: Session, lag: Lag, key: TopicKey, position: number): Sent {
+    const { sequence, messages, lost, bytes } = this.#samples.trades(session, key, position);
+    lag.lost += lost;
+    lag.condensed += sequence - position - lost - messages;
+    lag.seqs.set(key, sequence);
+    return { bytes, isWhole: true };
   }
 
   #sendNewest(session: Session, lag: Lag, key: TopicKey, position: number, newest: number, listing: Listing): Sent {

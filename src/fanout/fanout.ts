@@ -23,9 +23,12 @@ import type { FanoutOptions } from "./options.ts";
 import { Outlets } from "./outlet.ts";
 import { Places } from "./places.ts";
 import { Positions } from "./positions.ts";
-import { Publisher } from "./publisher.ts";
+import { type Publish, Publisher } from "./publisher.ts";
 import { RecordCache } from "./record-cache.ts";
 import { Resumes } from "./resume.ts";
+import { SampleCatchUp } from "./sample-catch-up.ts";
+import { Sampler } from "./sampler.ts";
+import { SamplingChanges } from "./sampling-changes.ts";
 import { say, type Session } from "./session.ts";
 import { type ClientServer, SocketServer, type SocketEvents } from "./socket-server.ts";
 import { Starter } from "./starter.ts";
@@ -60,6 +63,8 @@ export class Fanout implements RecordSink, Component, MetricSource {
   readonly #cache: RecordCache;
   readonly #places: Places;
   readonly #positions: Positions;
+  readonly #sampler: Sampler;
+  readonly #changes: SamplingChanges;
   readonly #publisher: Publisher;
   readonly #resumes: Resumes;
   readonly #starter: Starter;
@@ -77,15 +82,20 @@ export class Fanout implements RecordSink, Component, MetricSource {
     this.#parts = parts;
     this.#cache = new RecordCache(options);
     this.#places = new Places(parts.placeTable);
-    this.#positions = new Positions(this.#directory, this.#cache, parts.epoch);
-    this.#resumes = new Resumes({ directory: this.#directory, cache: this.#cache }, parts.epoch);
-    const held = { directory: this.#directory, cache: this.#cache, outlets: this.#outlets, positions: this.#positions, resumes: this.#resumes };
-    this.#publisher = new Publisher(this.#directory, this.#cache, this.#outlets, (topic, frame, isBinary) => this.#server.publish(topic, frame, isBinary));
+    const kept = { directory: this.#directory, cache: this.#cache };
+    const publish: Publish = (topic, frame, isBinary) => this.#server.publish(topic, frame, isBinary);
+    this.#sampler = new Sampler({ clock, epoch: parts.epoch, ...kept, outlets: this.#outlets, publish });
+    this.#positions = new Positions(this.#directory, this.#cache, this.#sampler, parts.epoch);
+    this.#resumes = new Resumes(kept, parts.epoch);
+    const sampleCatchUp = new SampleCatchUp({ ...kept, resumes: this.#resumes }, parts.epoch);
+    this.#changes = new SamplingChanges({ sampler: this.#sampler, outlets: this.#outlets, positions: this.#positions, catchUp: sampleCatchUp });
+    const held = { ...kept, outlets: this.#outlets, positions: this.#positions, resumes: this.#resumes, sampler: this.#sampler, changes: this.#changes };
+    this.#publisher = new Publisher(this.#directory, this.#cache, this.#outlets, this.#sampler, publish);
     this.#starter = new Starter(clock, options, held, (session) => this.#dispatch.started(session));
     this.#subscribe = new SubscribeCommands(options, { ...held, starter: this.#starter, counters: this.#counters }, parts.demand);
     this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, outlets: this.#outlets, onAuthenticated: (session) => this.#opening.delete(session) });
     this.#upkeep = new Upkeep({ clock, options, sessions: this.#sessions, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, counters: this.#counters });
-    this.#lagging = new LaggingLane({ clock, epoch: parts.epoch, options, sessions: this.#sessions, directory: this.#directory, cache: this.#cache, outlets: this.#outlets, positions: this.#positions, dispatch: this.#dispatch });
+    this.#lagging = new LaggingLane({ clock, epoch: parts.epoch, options, sessions: this.#sessions, ...kept, outlets: this.#outlets, positions: this.#positions, changes: this.#changes, sampleCatchUp, dispatch: this.#dispatch });
     this.#server = (parts.createServer ?? ((o, e) => new SocketServer(o, e)))(options, this.#socketEvents());
   }
 
@@ -102,6 +112,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
   async stop(): Promise<void> {
     this.#upkeep.stop();
     this.#lagging.stop();
+    this.#sampler.stop();
     this.#server.close();
   }
 
@@ -157,6 +168,8 @@ export class Fanout implements RecordSink, Component, MetricSource {
       ...this.#counters.samples(),
       ...this.#lagging.samples(),
       ...this.#resumes.samples(),
+      ...this.#sampler.samples(),
+      ...this.#changes.samples(),
       gauge("ticker_stream_sessions", "Connections open", this.#sessions.length),
       gauge("ticker_stream_sessions_unauthenticated", "Connections before authentication", this.#opening.size),
       gauge("ticker_stream_sessions_deflating", "Connections that asked for compression", this.#server.deflating ?? 0),
@@ -164,12 +177,12 @@ export class Fanout implements RecordSink, Component, MetricSource {
       gauge("ticker_stream_ring_bytes", "Bytes of kept trades and closed bars", this.#cache.ringBytes),
       counter("ticker_stream_records_total", "Records taken in", this.#publisher.records),
       ...this.#outlets.all.map(({ codec, encoded }): MetricSample => ({ name: "ticker_stream_encoded_total", help: "Messages encoded, once for all their subscribers", type: "counter", labels: { encoding: codec.encoding }, value: encoded })),
-      counter("ticker_stream_published_total", "Frames published natively", this.#publisher.published),
-      counter("ticker_stream_delivered_total", "Messages handed to the socket library, once per subscriber", this.#publisher.delivered),
+      counter("ticker_stream_published_total", "Frames published natively", this.#publisher.published + this.#sampler.published),
+      counter("ticker_stream_delivered_total", "Messages handed to the socket library, once per subscriber", this.#publisher.delivered + this.#sampler.delivered),
       counter("ticker_stream_snapshots_total", "Snapshots sent", this.#starter.snapshots),
       counter("ticker_stream_subscriptions_paced_total", "Times a large subscription waited for its socket", this.#starter.paced),
-      counter("ticker_stream_places_overflowed_total", "Keys or addresses counted by one thread alone because the table was full", this.#places.overflowed),
       counter("ticker_stream_subscriptions_deferred_total", "Times a subscription waited for a later turn of the loop", this.#starter.deferred),
+      counter("ticker_stream_places_overflowed_total", "Keys or addresses counted by one thread alone because the table was full", this.#places.overflowed),
     ];
   }
 

@@ -14,6 +14,8 @@ import type { FanoutOptions } from "./options.ts";
 import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
 import type { RecordCache } from "./record-cache.ts";
+import type { SampleCatchUp } from "./sample-catch-up.ts";
+import type { SamplingChanges } from "./sampling-changes.ts";
 import { say, type Session } from "./session.ts";
 
 const SWEEP_MS = 50;
@@ -31,6 +33,8 @@ export interface LaggingParts {
   readonly cache: RecordCache;
   readonly outlets: Outlets;
   readonly positions: Positions;
+  readonly changes: SamplingChanges;
+  readonly sampleCatchUp: SampleCatchUp;
   readonly dispatch: Dispatch;
 }
 
@@ -47,7 +51,7 @@ export class LaggingLane {
 
   constructor(parts: LaggingParts) {
     this.#parts = parts;
-    this.#catchUp = new CatchUp(parts.directory, parts.cache, parts.epoch);
+    this.#catchUp = new CatchUp(parts.directory, parts.cache, parts.sampleCatchUp, parts.epoch);
   }
 
   start(): void {
@@ -119,12 +123,15 @@ export class LaggingLane {
   #enter(session: Session, nowMs: number, ageMs: number, unsentBytes: number): number {
     const { positions, outlets, clock } = this.#parts;
     const seqs = new Map<TopicKey, number>();
-    for (const key of positions.heldBy(session)) seqs.set(key, positions.sequenceOf(key));
+    for (const key of positions.heldBy(session)) seqs.set(key, positions.positionOf(session, key));
+    const before = positions.sumOf(session);
     const subscriptions = outlets.subscriptionsOf(session);
     for (const key of session.topics) subscriptions.release(session, key);
     for (const key of session.start?.temporary ?? []) subscriptions.release(session, key);
     for (const wildcard of session.wildcards ?? []) subscriptions.releaseWildcard(session, wildcard);
-    session.lag = { seqs, folded: 0, lost: 0, served: 0, progressMs: nowMs, overHardMs: 0 };
+    session.detached = null;
+    session.lag = { seqs, folded: 0, lost: 0, condensed: 0, served: 0, progressMs: nowMs, overHardMs: 0 };
+    session.messagesBase += before - positions.sumOf(session);
     this.#lagging++;
     say(session, `{"type":"lagging","since":${clock.nowMicros()},"age_ms":${ageMs},"unsent_bytes":${unsentBytes}}`);
     this.#ping(session, nowMs);
@@ -163,11 +170,13 @@ export class LaggingLane {
   }
 
   #leave(session: Session): void {
-    const { outlets, directory } = this.#parts;
+    const { outlets, directory, positions, changes } = this.#parts;
     const lag = session.lag;
     if (lag === null) return;
+    const before = positions.sumOf(session);
     session.lag = null;
-    session.messagesBase -= lag.folded + lag.lost;
+    for (const key of session.samples?.keys() ?? []) changes.detach(session, key, lag.seqs.get(key) ?? 0);
+    session.messagesBase += before - positions.sumOf(session);
     this.#lagging--;
     this.#left++;
     this.#folded += lag.folded;

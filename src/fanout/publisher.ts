@@ -6,10 +6,11 @@
 import { BOOK_DEPTHS } from "../market/market-event.ts";
 import type { RecordBatch } from "../ports/records.ts";
 import type { Payload } from "../protocol/codec.ts";
-import { BOOK_SLOT, instrumentOf, slotOf, type TopicKey } from "../protocol/topic.ts";
+import { BOOK_SLOT, instrumentOf, slotOf, TRADES_SLOT, type TopicKey } from "../protocol/topic.ts";
 import type { Directory, Listing } from "./directory.ts";
 import type { Outlet, Outlets } from "./outlet.ts";
 import type { RecordCache } from "./record-cache.ts";
+import type { Sampler } from "./sampler.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** Native publish: identical bytes to every subscriber of the topic, in the order of the calls. */
@@ -20,8 +21,9 @@ export class Publisher {
   readonly #cache: RecordCache;
   readonly #outlets: Outlets;
   readonly #publish: Publish;
+  readonly #sampler: Sampler;
   /** Turn (milliseconds, whole) of the last publish, by topic key and by wildcard: tells who was sent data. */
-  readonly sentMs: number[] = [];
+  readonly sentMs: number[];
   readonly wildSentMs: number[] = [];
   /** Turn of the last record of a venue, by venue number. */
   readonly venueMs: number[] = [];
@@ -30,7 +32,9 @@ export class Publisher {
   delivered = 0;
   records = 0;
 
-  constructor(directory: Directory, cache: RecordCache, outlets: Outlets, publish: Publish) {
+  constructor(directory: Directory, cache: RecordCache, outlets: Outlets, sampler: Sampler, publish: Publish) {
+    this.#sampler = sampler;
+    this.sentMs = sampler.sentMs;
     this.#directory = directory;
     this.#cache = cache;
     this.#outlets = outlets;
@@ -50,6 +54,7 @@ export class Publisher {
       this.venueMs[listing.venue.number] = nowMs;
       if (slotOf(topic) === BOOK_SLOT) this.#book(batch, at, topic, listing);
       else this.#event(batch, at, topic, listing, 0);
+      if (slotOf(topic) === TRADES_SLOT) this.#sampler.trade(words, at);
     }
     for (const outlet of this.#outlets.all) if (outlet.subscriptions.total > 0) this.#leave(outlet, nowMs);
   }
@@ -57,6 +62,7 @@ export class Publisher {
   /** A control frame to all who hold the topic, alone or by a wildcard; after what was published before. */
   notice(key: TopicKey, listing: Listing, json: string): void {
     const native = Subscriptions.wildcardKey(listing.venue.number, slotOf(key));
+    this.#sampler.notice(key, json);
     for (const { codec, subscriptions } of this.#outlets.all) {
       if ((subscriptions.counts[key] ?? 0) > 0) this.#publish(subscriptions.nameOf(key), codec.control(json), codec.isBinary);
       if ((subscriptions.wildcardCounts[native] ?? 0) > 0) this.#publish(subscriptions.wildcardNameOf(native), codec.control(json), codec.isBinary);

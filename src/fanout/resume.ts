@@ -117,15 +117,20 @@ export class Resumes {
 
   /** What follows the answer: a gap where something is lost, a snapshot or the first events. */
   begin(session: Session, key: TopicKey, verdict: Verdict, charsMax: number): Replayed {
-    const { outcome, replayAfter, snapshotAfter } = verdict;
-    const frames: Payload[] = [];
+    const { replayAfter, snapshotAfter } = verdict;
+    const frames = this.#gaps(session, key, verdict);
     let chars = 0;
-    if (outcome === "restart") frames.push(this.#gap(session, key, '"reason":"restart"'));
-    if (outcome === "expired" && replayAfter !== null) frames.push(this.#gap(session, key, `"from":${verdict.sequence + 1},"to":${replayAfter},"reason":"expired"`));
     const snapshot = snapshotAfter === null ? [] : this.#after(key, snapshotAfter, Number.POSITIVE_INFINITY);
     if (snapshot.length > 0) frames.push(this.#frame(session, key, snapshot, true));
     for (const frame of frames) chars += frame.length;
     return this.#replay(session, key, replayAfter ?? this.#cache.sequenceOf(sequenceTopic(key)), frames, chars, charsMax);
+  }
+
+  /** As `begin`, for a sampled topic: trades are not replayed, because they come in the summary of the next boundary. */
+  beginSampled(session: Session, key: TopicKey, verdict: Verdict): Replayed {
+    if (keepingOf(key) !== "trades") return this.begin(session, key, verdict, Number.POSITIVE_INFINITY);
+    const frames = this.#gaps(session, key, verdict);
+    return { frames, chars: frames.reduce((sum, frame) => sum + frame.length, 0), sequence: verdict.replayAfter ?? verdict.sequence, isWhole: true };
   }
 
   /** More events of a replay that is on its way; what has had to make room meanwhile is a gap. */
@@ -134,6 +139,12 @@ export class Resumes {
     if (after <= position) return this.#replay(session, key, position, [], 0, charsMax);
     this.#lost += after - position;
     return this.#replay(session, key, after, [this.#gap(session, key, `"from":${position + 1},"to":${after},"reason":"slow"`)], 0, charsMax);
+  }
+
+  #gaps(session: Session, key: TopicKey, { outcome, sequence, replayAfter }: Verdict): Payload[] {
+    if (outcome === "restart") return [this.#gap(session, key, '"reason":"restart"')];
+    if (outcome === "expired" && replayAfter !== null) return [this.#gap(session, key, `"from":${sequence + 1},"to":${replayAfter},"reason":"expired"`)];
+    return [];
   }
 
   samples(): MetricSample[] {

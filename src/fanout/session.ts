@@ -5,7 +5,7 @@
  */
 import type { Scope } from "../ports/access.ts";
 import type { Codec } from "../protocol/codec.ts";
-import type { Command, ResumeEntry } from "../protocol/commands.ts";
+import type { Command, EveryMs, ResumeEntry, Sampling } from "../protocol/commands.ts";
 import type { CommandId } from "../protocol/errors.ts";
 import { jsonCodec } from "../protocol/json-codec.ts";
 import type { Slot, TopicKey } from "../protocol/topic.ts";
@@ -30,6 +30,10 @@ export interface Wildcard {
   /** Null: every venue. */
   readonly venue: string | null;
   readonly slot: Slot;
+  /** How its members are received; later ones, too. */
+  readonly everyMs: Sampling;
+  /** Its members are held one by one, because it is sampled or took over sampled ones; it holds nothing natively itself. */
+  isLoose: boolean;
   /** Id of the command that made it: later instruments are announced under it. */
   id: CommandId;
   /** Native wildcard topics held for it (see subscriptions.ts). */
@@ -45,6 +49,8 @@ export interface Lag {
   /** Events skipped on state topics, and events told as gaps, since `lagging`. */
   folded: number;
   lost: number;
+  /** Events that went into summaries, less the summaries themselves. */
+  condensed: number;
   /** How often it was sent newest values. */
   served: number;
   /** When a pong last showed that it reads. */
@@ -91,6 +97,16 @@ export class Session {
   malformedSinceMs = 0;
   /** Topics held one by one. */
   readonly topics: TopicKey[] = [];
+  /** Those of `topics` that are held for a loose wildcard. */
+  members: Set<TopicKey> | null = null;
+  /** Its phase among those that sample; -1: it has sampled nothing yet. */
+  samplePhase = -1;
+  /** The interval of each of `topics` that is sampled now. */
+  samples: Map<TopicKey, EveryMs> | null = null;
+  /** The mode that each of `topics` changes to at the next common boundary. */
+  changes: Map<TopicKey, Sampling> | null = null;
+  /** Sampled topics that join their group at the next boundary, with the position until then. */
+  detached: Map<TopicKey, number> | null = null;
   wildcards: Wildcard[] | null = null;
   /** `recent` of trade topics, where it is not 0. */
   recents: Map<TopicKey, number> | null = null;
@@ -121,6 +137,7 @@ export interface Start {
   /** How many of `keys` have begun. */
   done: number;
   readonly recent: number;
+  readonly everyMs: Sampling;
   /** The wildcards that keys belong to; native when the last key has begun. */
   readonly wildcards: readonly Wildcard[];
   /** Topics that the session has already, alone or by a wildcard: acknowledged at their position, no snapshot. */
@@ -129,8 +146,6 @@ export interface Start {
   readonly temporary: TopicKey[];
   /** Held wildcards that end with this subscription, because it claims members of them. */
   readonly replaced: readonly Wildcard[];
-  /** Topics held alone that a new wildcard takes over. */
-  readonly absorbed: readonly TopicKey[];
   /** Positions to resume from, of some of `keys`. */
   readonly resume: ReadonlyMap<TopicKey, ResumeEntry> | null;
   /** The last topic acknowledged, while its replay is on its way: native once it has reached the newest event. */
@@ -141,4 +156,13 @@ export interface Start {
 
 export function covers(wildcard: Wildcard, venue: string, slot: Slot): boolean {
   return wildcard.slot === slot && (wildcard.venue === null || wildcard.venue === venue);
+}
+
+/** Forgets topics that were held one by one, with everything known of them; their native side has been released. */
+export function dropTopics(session: Session, gone: ReadonlySet<TopicKey>): void {
+  if (gone.size === 0) return;
+  let kept = 0;
+  for (const key of session.topics) if (!gone.has(key)) session.topics[kept++] = key;
+  session.topics.length = kept;
+  for (const key of gone) for (const map of [session.members, session.samples, session.changes, session.detached]) map?.delete(key);
 }

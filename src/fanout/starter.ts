@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { BOOK_DEPTHS } from "../market/market-event.ts";
-import type { Codec, Payload } from "../protocol/codec.ts";
+import type { Payload } from "../protocol/codec.ts";
 import { idJson } from "../protocol/errors.ts";
 import { BOOK_SLOT, instrumentOf, sequenceTopic, slotOf, TRADES_SLOT, type TopicKey } from "../protocol/topic.ts";
 import type { Directory } from "./directory.ts";
@@ -15,7 +15,10 @@ import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
 import type { KeptRecord, RecordCache } from "./record-cache.ts";
 import type { Resumes } from "./resume.ts";
-import { say, covers, type Session, type Socket, type Start } from "./session.ts";
+import type { SampleGroup } from "./sample-group.ts";
+import type { Sampler } from "./sampler.ts";
+import type { SamplingChanges } from "./sampling-changes.ts";
+import { say, covers, dropTopics, type Session, type Socket, type Start, type Wildcard } from "./session.ts";
 
 /** A chunk ends when its snapshots reach this many characters. */
 const CHUNK_CHARS = 64 * 1024;
@@ -32,6 +35,8 @@ export class Starter {
   readonly #outlets: Outlets;
   readonly #positions: Positions;
   readonly #resumes: Resumes;
+  readonly #sampler: Sampler;
+  readonly #changes: SamplingChanges;
   /** Called when the session's subscription has wholly begun. */
   readonly #onStarted: (session: Session) => void;
   snapshots = 0;
@@ -43,7 +48,7 @@ export class Starter {
   /** When this turn's time is used up; NaN: none was used yet. */
   #turnEndMs = Number.NaN;
 
-  constructor(clock: Clock, options: FanoutOptions, parts: { directory: Directory; cache: RecordCache; outlets: Outlets; positions: Positions; resumes: Resumes }, onStarted: (session: Session) => void) {
+  constructor(clock: Clock, options: FanoutOptions, parts: { directory: Directory; cache: RecordCache; outlets: Outlets; positions: Positions; resumes: Resumes; sampler: Sampler; changes: SamplingChanges }, onStarted: (session: Session) => void) {
     this.#clock = clock;
     this.#options = options;
     this.#directory = parts.directory;
@@ -51,6 +56,8 @@ export class Starter {
     this.#outlets = parts.outlets;
     this.#positions = parts.positions;
     this.#resumes = parts.resumes;
+    this.#sampler = parts.sampler;
+    this.#changes = parts.changes;
     this.#onStarted = onStarted;
   }
 
@@ -112,18 +119,21 @@ export class Starter {
     let chars = 0;
     while (start.done < start.keys.length && start.done - first < this.#options.topicsPerAnswerMax && chars < CHUNK_CHARS && start.replay === null) {
       const key = start.keys[start.done++] ?? 0;
-      const position = start.held.has(key) ? undefined : start.resume?.get(key);
+      const isHeld = start.held.has(key);
+      const position = isHeld ? undefined : start.resume?.get(key);
       const verdict = position ? this.#resumes.judge(key, position) : null;
-      topics += `${topics === "" ? "" : ","}${this.#positions.entryJson(key, session.recents?.get(key) ?? 0, start.held.has(key) ? session : null, verdict)}`;
-      if (start.held.has(key)) continue;
+      const group = isHeld ? null : this.#sample(session, start, key, verdict !== null);
+      topics += `${topics === "" ? "" : ","}${this.#positions.entryJson(key, session.recents?.get(key) ?? 0, isHeld || group ? session : null, verdict, start.everyMs)}`;
+      if (isHeld) continue;
       if (verdict) {
-        const replayed = this.#resumes.begin(session, key, verdict, CHUNK_CHARS - chars);
+        const replayed = start.everyMs === 0 ? this.#resumes.begin(session, key, verdict, CHUNK_CHARS - chars) : this.#resumes.beginSampled(session, key, verdict);
         frames.push(...replayed.frames);
         chars += replayed.chars;
-        if (!replayed.isWhole) start.replay = { key, sequence: replayed.sequence };
+        if (start.everyMs !== 0) session.detached?.set(key, replayed.sequence);
+        else if (!replayed.isWhole) start.replay = { key, sequence: replayed.sequence };
         continue;
       }
-      const frame = this.#snapshot(session.codec, key, start.recent);
+      const frame = this.#snapshot(session, key, start.recent, group);
       if (frame === null) continue;
       this.snapshots++;
       frames.push(frame);
@@ -146,18 +156,45 @@ export class Starter {
     if (isWhole) this.#deliver(session, start, replay.key);
   }
 
+  /** Sets the mode of a topic that begins. Null: every event; or sampled, but resumed, and so in no group before the next boundary. */
+  #sample(session: Session, start: Start, key: TopicKey, isResumed: boolean): SampleGroup | null {
+    if (start.everyMs === 0) return null;
+    (session.samples ??= new Map()).set(key, start.everyMs);
+    if (!isResumed) return this.#sampler.open(session, key, start.everyMs);
+    this.#changes.detach(session, key, 0);
+    return null;
+  }
+
   #deliver(session: Session, start: Start, key: TopicKey): void {
     if (start.held.has(key)) return;
-    (this.#isCovered(start, key) ? start.temporary : session.topics).push(key);
-    const position = this.#positions.sequenceOf(key);
-    session.messagesBase -= position;
+    (this.#wildcardOf(start, key) ? start.temporary : session.topics).push(key);
+    this.#hold(session, key);
+  }
+
+  #hold(session: Session, key: TopicKey): void {
+    session.lag?.seqs.delete(key);
+    const position = this.#positions.positionOf(session, key);
+    session.messagesBase -= session.lag === null ? this.#positions.counterOf(session, key) : position;
+    if (session.lag !== null) session.detached?.delete(key);
     session.lag?.seqs.set(key, position);
     this.#outlets.subscriptionsOf(session).hold(session, key);
   }
 
-  #isCovered(start: Start, key: TopicKey): boolean {
+  /** An instrument that appeared under a wildcard whose members are held one by one. */
+  admit(session: Session, wildcard: Wildcard, key: TopicKey): void {
+    if (wildcard.everyMs !== 0) {
+      (session.samples ??= new Map()).set(key, wildcard.everyMs);
+      this.#sampler.open(session, key, wildcard.everyMs);
+    }
+    say(session, `{"type":"subscribed"${idJson(wildcard.id)},"topics":[${this.#positions.entryJson(key, 0, session)}],"rejected":[],"more":false}`);
+    session.topics.push(key);
+    (session.members ??= new Set()).add(key);
+    this.#hold(session, key);
+  }
+
+  #wildcardOf(start: Start, key: TopicKey): Wildcard | undefined {
     const venue = this.#directory.at(instrumentOf(key))?.venue.name ?? "";
-    return start.wildcards.some((wildcard) => covers(wildcard, venue, slotOf(key)));
+    return start.wildcards.find((wildcard) => covers(wildcard, venue, slotOf(key)));
   }
 
   /** Everything changes hands in one turn, without a publish in between: no hole, no double. */
@@ -170,13 +207,14 @@ export class Starter {
 
   #changeHands(session: Session, start: Start): void {
     const subscriptions = this.#outlets.subscriptionsOf(session);
+    const gone = new Set<TopicKey>();
+    for (const wildcard of start.wildcards) wildcard.isLoose = wildcard.everyMs !== 0 || this.#samplesUnder(session, wildcard);
     for (const wildcard of start.replaced) {
       subscriptions.releaseWildcard(session, wildcard);
+      for (const key of wildcard.isLoose ? this.#positions.membersOf(wildcard.venue, wildcard.slot) : []) {
+        if (session.members?.delete(key) && !start.held.has(key)) gone.add(key);
+      }
       session.wildcards?.splice(session.wildcards.indexOf(wildcard), 1);
-    }
-    for (const key of start.absorbed) {
-      subscriptions.release(session, key);
-      session.topics.splice(session.topics.indexOf(key), 1);
     }
     for (const wildcard of start.wildcards) {
       for (const venue of this.#directory.venues()) {
@@ -184,18 +222,46 @@ export class Starter {
       }
       wildcard.active = true;
     }
-    for (const key of start.temporary) subscriptions.release(session, key);
-    start.temporary.length = 0;
+    for (const key of start.temporary) {
+      if (this.#wildcardOf(start, key)?.isLoose) session.topics.push(key);
+      else subscriptions.release(session, key);
+    }
+    const single = new Set(session.topics);
     for (const key of start.held) {
-      if (session.topics.includes(key) || this.#isCovered(start, key)) continue;
-      session.topics.push(key);
-      subscriptions.hold(session, key);
+      if (this.#wildcardOf(start, key)?.isLoose !== false) {
+        if (single.has(key)) continue;
+        session.topics.push(key);
+        subscriptions.hold(session, key);
+      } else if (single.has(key)) {
+        gone.add(key);
+      }
+    }
+    for (const key of gone) subscriptions.release(session, key);
+    dropTopics(session, gone);
+    this.#mark(session, start);
+    start.temporary.length = 0;
+  }
+
+  /** What is held one by one from now on: for which claim, and in which mode from the next common boundary on. */
+  #mark(session: Session, start: Start): void {
+    for (const key of start.keys) {
+      const wildcard = this.#wildcardOf(start, key);
+      if (wildcard?.isLoose) (session.members ??= new Set()).add(key);
+      if (start.held.has(key) && wildcard?.isLoose !== false) this.#changes.want(session, key, start.everyMs);
     }
   }
 
-  #snapshot(codec: Codec, key: TopicKey, recent: number): Payload | null {
-    const kept = slotOf(key) === TRADES_SLOT
-      ? recent > 0 ? this.#cache.recent(key, recent) : []
+  #samplesUnder(session: Session, wildcard: Wildcard): boolean {
+    for (const key of session.samples?.keys() ?? []) {
+      if (covers(wildcard, this.#directory.at(instrumentOf(key))?.venue.name ?? "", slotOf(key))) return true;
+    }
+    return false;
+  }
+
+  #snapshot(session: Session, key: TopicKey, recent: number, group: SampleGroup | null): Payload | null {
+    const { codec } = session;
+    const kept = group ? this.#sampler.snapshotOf(group, recent)
+      : slotOf(key) === TRADES_SLOT ? recent > 0 ? this.#cache.recent(key, recent) : []
       : this.#newest(sequenceTopic(key));
     if (kept.length === 0) return null;
     const listing = this.#directory.at(instrumentOf(key));

@@ -14,7 +14,7 @@ import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
 import { sendError } from "./send-error.ts";
 import type { Resumes } from "./resume.ts";
-import { say, covers, type Session, type Wildcard } from "./session.ts";
+import { say, covers, dropTopics, type Session, type Wildcard } from "./session.ts";
 import type { Starter } from "./starter.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
@@ -84,8 +84,8 @@ export class SubscribeCommands {
       if (listing && !plan.held.has(key) && !this.#positions.isLive(listing)) this.#demand(listing.index);
     }
     const resume = wanted.resume.length === 0 ? null : this.#resumes.positionsOf(wanted.resume, slot, new Set(plan.keys.filter((key) => !plan.held.has(key))));
-    const remarksJson = rejectedJson(plan.rejections) + this.#replacedJson(plan);
-    this.#starter.begin(session, { id, keys: plan.keys, done: 0, recent: wanted.recent, wildcards: plan.wildcards, held: plan.held, temporary: [], replaced: plan.replaced, absorbed: [...plan.absorbed], resume, replay: null, remarksJson });
+    const remarksJson = rejectedJson(plan.rejections) + this.#replacedJson(session, plan);
+    this.#starter.begin(session, { id, keys: plan.keys, done: 0, recent: wanted.recent, everyMs: wanted.everyMs, wildcards: plan.wildcards, held: plan.held, temporary: [], replaced: plan.replaced, resume, replay: null, remarksJson });
   }
 
   unsubscribe(session: Session, id: CommandId, wanted: TopicSelection | null): void {
@@ -93,7 +93,7 @@ export class SubscribeCommands {
     const rejections: Rejection[] = [];
     const before = this.#positions.sumOf(session);
     if (wanted === null) {
-      for (const key of [...session.topics]) entries.push(this.#endTopic(session, key));
+      for (const key of aloneIn(session)) entries.push(this.#endTopic(session, key));
       for (const wildcard of [...(session.wildcards ?? [])]) entries.push(...this.#endWildcard(session, wildcard));
     } else {
       const slot = slotFor(wanted.channel, wanted.interval, wanted.depth);
@@ -104,7 +104,7 @@ export class SubscribeCommands {
   }
 
   list(session: Session, id: CommandId): void {
-    const entries = session.topics.map((key) => this.#positions.entryJson(key, session.recents?.get(key) ?? 0, session));
+    const entries = aloneIn(session).map((key) => this.#positions.entryJson(key, session.recents?.get(key) ?? 0, session));
     for (const wildcard of session.wildcards ?? []) {
       for (const key of this.#positions.membersOf(wildcard.venue, wildcard.slot)) entries.push(this.#positions.entryJson(key, session.recents?.get(key) ?? 0, session));
     }
@@ -129,6 +129,7 @@ export class SubscribeCommands {
       session.start?.keys.push(key);
       return;
     }
+    if (wildcard.isLoose) return this.#starter.admit(session, wildcard, key);
     say(session, `{"type":"subscribed"${idJson(wildcard.id)},"topics":[${this.#positions.entryJson(key, 0)}],"rejected":[],"more":false}`);
     const native = Subscriptions.wildcardKey(listing.venue.number, wildcard.slot);
     if (!wildcard.natives.includes(native)) this.#outlets.subscriptionsOf(session).holdWildcard(session, wildcard, listing.venue.number);
@@ -146,7 +147,7 @@ export class SubscribeCommands {
     for (const key of session.topics) subscriptions.release(session, key);
     for (const key of session.start?.temporary ?? []) subscriptions.release(session, key);
     for (const wildcard of session.wildcards ?? []) subscriptions.releaseWildcard(session, wildcard);
-    session.topics.length = 0;
+    dropTopics(session, new Set(session.topics));
     session.wildcards = null;
     session.start = null;
   }
@@ -158,7 +159,7 @@ export class SubscribeCommands {
   }
 
   #plan(session: Session, id: CommandId, wanted: TopicSelection, slot: Slot): Plan | string {
-    const plan: Plan = { keys: [], held: new Set(), alone: new Set(session.topics), wildcards: [], rejections: [], replaced: [], absorbed: new Set() };
+    const plan: Plan = { keys: [], held: new Set(), alone: new Set(aloneIn(session)), wildcards: [], rejections: [], replaced: [], absorbed: new Set() };
     const seen = new Set<TopicKey>();
     let room = Math.min(this.#options.topicsPerSessionMax - this.#countOf(session), this.#options.subscriptionsMax - this.#outlets.total);
     for (const symbol of new Set(wanted.symbols)) {
@@ -166,7 +167,7 @@ export class SubscribeCommands {
       if (venue !== undefined) {
         if (venue !== null && !this.#directory.venue(venue)) plan.rejections.push(this.#unknown(symbol, plan.rejections.length));
         else {
-          room -= this.#planWildcard(session, plan, seen, { venue, slot, id, natives: [], active: false });
+          room -= this.#planWildcard(session, plan, seen, { venue, slot, everyMs: wanted.everyMs, isLoose: false, id, natives: [], active: false });
           if (room < 0) return `\`${symbol}\` matches more topics than the ${this.#options.topicsPerSessionMax} that a session may hold`;
         }
         continue;
@@ -235,7 +236,7 @@ export class SubscribeCommands {
     }
     const listing = this.#directory.find(symbol);
     const key = listing ? topicKey(listing.index, slot) : -1;
-    if (session.topics.includes(key)) entries.push(this.#endTopic(session, key));
+    if (session.topics.includes(key) && !session.members?.has(key)) entries.push(this.#endTopic(session, key));
     else if (listing && session.wildcards?.some((held) => covers(held, listing.venue.name, slot))) {
       rejections.push({ symbol, code: 414, message: "a member of a wildcard cannot end alone: unsubscribe the wildcard", suggestions: [] });
     } else if (listing) rejections.push({ symbol, code: 417, message: "not subscribed with these options: see `list`", suggestions: [] });
@@ -246,21 +247,27 @@ export class SubscribeCommands {
     const entry = this.#positions.entryJson(key, session.recents?.get(key) ?? 0, session);
     session.lag?.seqs.delete(key);
     this.#outlets.subscriptionsOf(session).release(session, key);
-    session.topics.splice(session.topics.indexOf(key), 1);
+    dropTopics(session, new Set([key]));
     session.recents?.delete(key);
     return entry;
   }
 
   #endWildcard(session: Session, wildcard: Wildcard): string[] {
-    const entries = this.#positions.membersOf(wildcard.venue, wildcard.slot).map((key) => this.#positions.entryJson(key, 0, session));
-    this.#outlets.subscriptionsOf(session).releaseWildcard(session, wildcard);
+    const subscriptions = this.#outlets.subscriptionsOf(session);
+    const members = this.#positions.membersOf(wildcard.venue, wildcard.slot);
+    const entries = members.map((key) => this.#positions.entryJson(key, 0, session));
+    if (wildcard.isLoose) {
+      for (const key of members) subscriptions.release(session, key);
+      dropTopics(session, new Set(members));
+    }
+    subscriptions.releaseWildcard(session, wildcard);
     session.wildcards?.splice(session.wildcards.indexOf(wildcard), 1);
     if (session.wildcards?.length === 0) this.#withWildcards.delete(session);
     return entries;
   }
 
   #countOf(session: Session): number {
-    let count = session.topics.length;
+    let count = session.topics.length - (session.members?.size ?? 0);
     for (const wildcard of session.wildcards ?? []) count += this.#positions.membersOf(wildcard.venue, wildcard.slot).length;
     return count;
   }
@@ -270,8 +277,8 @@ export class SubscribeCommands {
     return { symbol: symbol.slice(0, 100), code: 411, message: "no such instrument", suggestions };
   }
 
-  #replacedJson(plan: Plan): string {
-    const replaced = [...plan.replaced.map((wildcard) => wildcardJson(wildcard)), ...[...plan.absorbed].map((key) => this.#positions.entryJson(key, 0))];
+  #replacedJson(session: Session, plan: Plan): string {
+    const replaced = [...plan.replaced.map((wildcard) => wildcardJson(wildcard)), ...[...plan.absorbed].map((key) => this.#positions.entryJson(key, 0, session))];
     return replaced.length === 0 ? "" : `,"replaced":[${replaced.join(",")}]`;
   }
 
@@ -291,6 +298,11 @@ function hasSlot(listing: Listing, slot: Slot): boolean {
   return listing.venue.self !== listing.index || slot === STATUS_SLOT;
 }
 
+/** Topics that are held alone, not for a wildcard. */
+function aloneIn(session: Session): TopicKey[] {
+  return session.topics.filter((key) => !session.members?.has(key));
+}
+
 function rememberRecent(session: Session, key: TopicKey, recent: number): void {
   if (recent > 0) (session.recents ??= new Map()).set(key, recent);
   else session.recents?.delete(key);
@@ -298,7 +310,7 @@ function rememberRecent(session: Session, key: TopicKey, recent: number): void {
 
 function wildcardJson(wildcard: Wildcard): string {
   const meaning = meaningOf(slotOf(wildcard.slot));
-  return `{"channel":"${meaning.channel}","symbol":"${wildcard.venue === null ? "*" : `${wildcard.venue}:*`}"${meaning.optionsJson}}`;
+  return `{"channel":"${meaning.channel}","symbol":"${wildcard.venue === null ? "*" : `${wildcard.venue}:*`}"${meaning.optionsJson}${wildcard.everyMs > 0 ? `,"every_ms":${wildcard.everyMs}` : ""}}`;
 }
 
 function rejectedJson(rejections: readonly Rejection[]): string {

@@ -4,6 +4,8 @@
  * Owns: the counts of one fan-out. Path: the counts are read per record, written per subscription.
  */
 import { SLOTS, type Slot, type TopicKey } from "../protocol/topic.ts";
+import { type SampleId, sampleId } from "./sample-group.ts";
+import { setOf } from "./sampling-grid.ts";
 import type { Session, Wildcard } from "./session.ts";
 
 const KEYS_FIRST = 1024;
@@ -13,7 +15,9 @@ export class Subscriptions {
   counts = new Int32Array(KEYS_FIRST);
   /** Sessions that hold the wildcard of (venue number * 16 + slot). */
   wildcardCounts = new Int32Array(SLOTS * 64);
-  /** Sum of both. */
+  /** Sessions that hold a sampled topic natively; no entry: none. */
+  readonly sampled = new Map<SampleId, number>();
+  /** Sum of all. */
   total = 0;
   /** The native topic of everything that all authenticated sessions of the encoding get. */
   readonly everybody: string;
@@ -41,25 +45,38 @@ export class Subscriptions {
     return (this.#wildcardNames[native] ??= `${this.#prefix}w${native.toString(36)}`);
   }
 
+  sampledNameOf(id: SampleId): string {
+    return `${this.#prefix}s${id.toString(36)}`;
+  }
+
   static wildcardKey(venueNumber: number, slot: Slot): number {
     return venueNumber * SLOTS + slot;
   }
 
-  /** While the session lags it is served from the cache instead: it becomes native when it is live again. */
+  /**
+   * In the mode in which the session receives the topic. While the session lags it is served from the cache instead: it
+   * becomes native when it is live again.
+   */
   hold(session: Session, key: TopicKey): void {
-    if (session.lag !== null) return;
-    if (session.socket?.subscribe(this.nameOf(key))) {
+    if (session.lag !== null || session.detached?.has(key)) return;
+    const id = sampleOf(session, key);
+    if (id !== null) {
+      if (!session.socket?.subscribe(this.sampledNameOf(id))) return;
+      this.sampled.set(id, (this.sampled.get(id) ?? 0) + 1);
+      this.total++;
+    } else if (session.socket?.subscribe(this.nameOf(key))) {
       this.counts[key] = (this.counts[key] ?? 0) + 1;
       this.total++;
     }
   }
 
   release(session: Session, key: TopicKey): void {
-    if (session.socket?.unsubscribe(this.nameOf(key))) this.#lowered(key);
+    const id = sampleOf(session, key);
+    if (session.socket?.unsubscribe(id === null ? this.nameOf(key) : this.sampledNameOf(id))) this.#lowered(key, id);
   }
 
   holdWildcard(session: Session, wildcard: Wildcard, venueNumber: number): void {
-    if (session.lag !== null) return;
+    if (session.lag !== null || wildcard.isLoose) return;
     const native = Subscriptions.wildcardKey(venueNumber, wildcard.slot);
     wildcard.natives.push(native);
     if (session.socket?.subscribe(this.wildcardNameOf(native))) {
@@ -78,22 +95,34 @@ export class Subscriptions {
   /** The socket is gone, and with it its native subscriptions: only the counts are left to correct. */
   forget(session: Session): void {
     if (session.lag !== null) return;
-    for (const key of session.topics) this.#lowered(key);
-    for (const key of session.start?.temporary ?? []) this.#lowered(key);
+    for (const key of session.topics) if (!session.detached?.has(key)) this.#lowered(key, sampleOf(session, key));
+    for (const key of session.start?.temporary ?? []) if (!session.detached?.has(key)) this.#lowered(key, sampleOf(session, key));
     for (const wildcard of session.wildcards ?? []) {
       for (const native of wildcard.natives) this.#wildcardLowered(native);
     }
   }
 
-  #lowered(key: TopicKey): void {
-    this.counts[key] = (this.counts[key] ?? 0) - 1;
+  #lowered(key: TopicKey, id: SampleId | null): void {
     this.total--;
+    if (id === null) {
+      this.counts[key] = (this.counts[key] ?? 0) - 1;
+      return;
+    }
+    const left = (this.sampled.get(id) ?? 0) - 1;
+    if (left > 0) this.sampled.set(id, left);
+    else this.sampled.delete(id);
   }
 
   #wildcardLowered(native: number): void {
     this.wildcardCounts[native] = (this.wildcardCounts[native] ?? 0) - 1;
     this.total--;
   }
+}
+
+/** The sampled topic in which the session receives the topic; null in full mode. */
+function sampleOf(session: Session, key: TopicKey): SampleId | null {
+  const everyMs = session.samples?.get(key);
+  return everyMs === undefined ? null : sampleId(key, setOf(everyMs, session.samplePhase));
 }
 
 function grown(from: Int32Array, length: number): Int32Array<ArrayBuffer> {

@@ -6,6 +6,12 @@ import { type Encoding, ENCODINGS } from "./codec.ts";
 import type { CommandId, StreamErrorCode } from "./errors.ts";
 import { type Channel, CHANNELS } from "./topic.ts";
 
+/** The intervals a topic can be sampled at, milliseconds. */
+export const EVERY_MS = [100, 250, 1000, 5000] as const;
+export type EveryMs = (typeof EVERY_MS)[number];
+/** How a topic is received: sampled at an interval, or 0: every event. */
+export type Sampling = EveryMs | 0;
+
 export interface TopicSelection {
   readonly channel: Channel;
   readonly symbols: readonly string[];
@@ -13,6 +19,7 @@ export interface TopicSelection {
   readonly depth: BookDepth;
   /** How many past trades the snapshot holds. */
   readonly recent: number;
+  readonly everyMs: Sampling;
   /** All or nothing. */
   readonly atomic: boolean;
   /** Where the client stopped before; only of `subscribe`. Entries of symbols that do not begin with it mean nothing. */
@@ -92,7 +99,6 @@ function decodeAuth(from: Fields, id: CommandId): Command {
 function decodeSubscribe(from: Fields, id: CommandId, limits: CommandLimits): Command {
   const topics = decodeSelection(from, id, limits);
   if ("type" in topics) return topics;
-  if (from["every_ms"] !== undefined) return fault(id, 414, "`every_ms` is not offered by this server yet: leave it out to get every event");
   const resume = decodeResume(from["resume"], limits);
   if (typeof resume === "string") return fault(id, 414, resume);
   return { type: "subscribe", id, topics: { ...topics, resume } };
@@ -119,7 +125,7 @@ function decodeSelection(from: Fields, id: CommandId, limits: CommandLimits): To
   return "type" in options ? options : { channel, symbols, resume: [], ...options };
 }
 
-type Options = Pick<TopicSelection, "interval" | "depth" | "recent" | "atomic">;
+type Options = Pick<TopicSelection, "interval" | "depth" | "recent" | "everyMs" | "atomic">;
 
 function decodeOptions(from: Fields, id: CommandId, channel: Channel, limits: CommandLimits): Options | Command {
   const interval = from["interval"] === undefined ? "1m" : BAR_INTERVALS.find((name) => name === from["interval"]);
@@ -133,9 +139,12 @@ function decodeOptions(from: Fields, id: CommandId, channel: Channel, limits: Co
     return fault(id, 414, `\`recent\` must be a whole number from 0 to ${limits.recentTradesMax}`);
   }
   if (from["recent"] !== undefined && channel !== "trades") return fault(id, 414, "`recent` is an option of trades only");
+  const everyMs = from["every_ms"] === undefined ? 0 : EVERY_MS.find((interval) => interval === from["every_ms"]);
+  if (everyMs === undefined) return fault(id, 414, `\`every_ms\` must be one of ${EVERY_MS.join(", ")}: leave it out to get every event`);
+  if (everyMs !== 0 && channel === "status") return fault(id, 414, "`every_ms` is no option of status: leave it out");
   const atomic = from["atomic"] ?? false;
   if (typeof atomic !== "boolean") return fault(id, 414, "`atomic` must be true or false");
-  return { interval, depth, recent, atomic };
+  return { interval, depth, recent, everyMs, atomic };
 }
 
 /** The entries, or a sentence about what is wrong with them. */
