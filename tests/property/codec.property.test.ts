@@ -41,6 +41,9 @@ const anyEvent: fc.Arbitrary<(writer: RecordWriter, sequence: number) => void> =
     writer.status({ kind: "status", state, reason, ...at }, STATUS_SLOT, seq)),
 );
 
+/** Without a key that the other decoder refuses. */
+const anyJson = fc.jsonValue({ maxDepth: 6, stringUnit: "grapheme" }).filter((value) => !JSON.stringify(value).includes("__proto__"));
+
 /** 64-bit integers would come out as bigints, which no JSON holds: the formats that some libraries cannot read as numbers. */
 const decoded = (bytes: Uint8Array): unknown => decode(bytes, { useBigInt64: true });
 
@@ -62,7 +65,7 @@ describe("every codec", () => {
 
 describe("MessagePack of JSON", () => {
   it("is read by another's decoder as what the JSON says", () => {
-    fc.assert(fc.property(fc.jsonValue({ maxDepth: 6, stringUnit: "grapheme" }), (value) => {
+    fc.assert(fc.property(anyJson, (value) => {
       const json = JSON.stringify(value);
       expect(decoded(msgpackOfJson(json))).toEqual(JSON.parse(json));
     }), { numRuns: 500 });
@@ -105,7 +108,7 @@ describe("MessagePack of JSON", () => {
 
 describe("a client's MessagePack", () => {
   it("of another's encoder is read as the JSON it stands for", () => {
-    fc.assert(fc.property(fc.jsonValue({ maxDepth: 6, stringUnit: "grapheme" }), (value) => {
+    fc.assert(fc.property(anyJson, (value) => {
       expect(JSON.parse(jsonOfMsgpack(encode(value)))).toEqual(JSON.parse(JSON.stringify(value)));
     }), { numRuns: 500 });
   });
