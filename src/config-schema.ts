@@ -121,6 +121,7 @@ const streamSettings = {
   TICKER_RING_TRADES_MAX: count(4096, 256, 1_000_000, "Trades kept per topic."),
   TICKER_RING_BARS_MAX: count(64, 1, 100_000, "Closed bars kept per topic."),
   TICKER_RING_BYTES_MAX: bytes(256 * MIB, MIB, 64 * KIB * MIB, "Memory of a worker for what is kept."),
+  TICKER_BATCHES_IN_FLIGHT_MAX: count(64, 1, 100_000, "Batches on their way to a fan-out thread; one that has so many gets no more, and a snapshot once it has taken them in."),
   TICKER_SOFT_LIMIT_BYTES: bytes(64 * KIB, 1024, 64 * MIB, "Unsent bytes above which a session goes to the lagging lane."),
   TICKER_HARD_LIMIT_BYTES: bytes(MIB, 4096, 256 * MIB, "Unsent bytes above which a lagging session is closed with 4407, after TICKER_HARD_LIMIT_MS."),
   TICKER_HARD_LIMIT_MS: millis(5000, 50, 600_000, "How long unsent bytes may stay over the hard limit."),

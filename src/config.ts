@@ -262,6 +262,7 @@ function fanoutOf(s: Settings): StreamOptions["fanout"] {
     ringTradesMax: s.TICKER_RING_TRADES_MAX,
     ringBarsMax: s.TICKER_RING_BARS_MAX,
     ringBytesMax: s.TICKER_RING_BYTES_MAX,
+    batchesInFlightMax: s.TICKER_BATCHES_IN_FLIGHT_MAX,
     softLimitBytes: s.TICKER_SOFT_LIMIT_BYTES,
     hardLimitBytes: s.TICKER_HARD_LIMIT_BYTES,
     hardLimitMs: s.TICKER_HARD_LIMIT_MS,

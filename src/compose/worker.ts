@@ -12,6 +12,7 @@ import type { Grant } from "../ports/access.ts";
 const init: WorkerInit = workerData;
 const acknowledged = new Int32Array(init.acknowledged);
 const redemptions = new Calls<Grant | null>();
+let isListening = false;
 
 function say(message: FromWorker): void {
   parentPort?.postMessage(message);
@@ -33,6 +34,11 @@ function obey(message: ToWorker): void {
       fanout.batch({ count: message.count, words: message.words, bytes: new Uint8Array(message.words.buffer), offsets: message.offsets });
       Atomics.add(acknowledged, 0, 1);
       return;
+    case "resync":
+      fanout.resync(message.snapshot, message.ageMs, message.isLast);
+      Atomics.add(acknowledged, 0, 1);
+      if (message.isLast) listen();
+      return;
     case "define": return fanout.define(message.index, message.instrument);
     case "lost": return fanout.lost(message.index, "trade", message.missed);
     case "keys": return fanout.changeKeys(message.change);
@@ -46,6 +52,13 @@ function obey(message: ToWorker): void {
   }
 }
 
+/** Not before it can answer a subscription as the other threads would. */
+function listen(): void {
+  if (isListening) return;
+  isListening = true;
+  fanout.listen(init.host, init.port).then((port) => say({ type: "listening", port }), (error: unknown) => fail(messageOf(error)));
+}
+
 /** It cannot go on: sockets and timers are given up, so that the thread can end without taking the process along. */
 function fail(message: string): void {
   say({ type: "failed", message });
@@ -54,7 +67,4 @@ function fail(message: string): void {
 
 process.on("uncaughtException", (error) => fail(error.stack ?? messageOf(error)));
 parentPort?.on("message", obey);
-fanout.start().then(() => fanout.listen(init.host, init.port)).then(
-  (port) => say({ type: "listening", port }),
-  (error: unknown) => fail(messageOf(error)),
-);
+fanout.start().then(() => say({ type: "ready" }), (error: unknown) => fail(messageOf(error)));

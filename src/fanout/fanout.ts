@@ -24,7 +24,7 @@ import { Outlets } from "./outlet.ts";
 import { Places } from "./places.ts";
 import { Positions } from "./positions.ts";
 import { type Publish, Publisher } from "./publisher.ts";
-import { RecordCache } from "./record-cache.ts";
+import { RecordCache, type RecordSnapshot } from "./record-cache.ts";
 import { Resumes } from "./resume.ts";
 import { SampleCatchUp } from "./sample-catch-up.ts";
 import { Sampler } from "./sampler.ts";
@@ -124,6 +124,19 @@ export class Fanout implements RecordSink, Component, MetricSource {
 
   batch(batch: RecordBatch): void {
     this.#publisher.batch(batch, Math.floor(this.#parts.clock.monotonicMs()));
+  }
+
+  /**
+   * Goes on after a hole: every session is told `lagging`, is brought up to date from what is kept, and is told `caught_up`.
+   * @param snapshot what moved on without this fan-out, or a part of it
+   * @param ageMs for how long it was sent nothing
+   * @param isLast no further part follows: batches do
+   */
+  resync(snapshot: RecordSnapshot, ageMs: number, isLast: boolean): void {
+    const nowMs = Math.floor(this.#parts.clock.monotonicMs());
+    this.#lagging.enterAll(nowMs, ageMs);
+    this.#publisher.restore(snapshot, nowMs);
+    if (isLast) this.#lagging.serveAll();
   }
 
   lost(index: InstrumentIndex, kind: "trade", missed: number | null): void {

@@ -44,7 +44,9 @@ export class LaggingLane {
   #timer: Timer | null = null;
   #next = 0;
   #lagging = 0;
-  #entered = { bytes: 0, ping: 0 };
+  #entered = { bytes: 0, ping: 0, worker: 0 };
+  /** Lagging only because of us, and not served yet. */
+  readonly #skipped = new Set<Session>();
   #left = 0;
   #folded = 0;
   #lost = 0;
@@ -72,7 +74,36 @@ export class LaggingLane {
     this.#serve(session, nowMs, lag.served > 0 && tookMs <= this.#parts.options.pingAgeMaxMs);
   }
 
+  /**
+   * Takes every live session out of its topics, at the positions of this moment: what comes next does not follow what
+   * was sent, because this thread has missed something for `ageMs`.
+   */
+  enterAll(nowMs: number, ageMs: number): void {
+    for (const session of this.#parts.sessions) {
+      if (session.phase !== "open" || session.lag !== null) continue;
+      this.#entered.worker++;
+      this.#enter(session, nowMs, ageMs, session.socket?.getBufferedAmount() ?? 0);
+      this.#skipped.add(session);
+    }
+  }
+
+  /** Serves whom `enterAll` took out, so many a turn that the thread stays responsive; who gets everything is live in its turn. */
+  serveAll(): void {
+    const { clock, options } = this.#parts;
+    const nowMs = Math.floor(clock.monotonicMs());
+    let switches = 0;
+    for (const session of this.#skipped) {
+      if (switches >= SWITCHES_MAX) return clock.endOfTurn(() => this.serveAll());
+      this.#skipped.delete(session);
+      if (session.lag === null || session.phase !== "open") continue;
+      switches += session.lag.seqs.size + 1;
+      if ((session.socket?.getBufferedAmount() ?? 0) > options.softLimitBytes) this.#ping(session, nowMs);
+      else this.#serve(session, nowMs, true);
+    }
+  }
+
   closed(session: Session): void {
+    this.#skipped.delete(session);
     if (session.lag !== null) this.#lagging--;
     session.lag = null;
   }
@@ -85,6 +116,7 @@ export class LaggingLane {
       { name: "ticker_stream_lane_sessions", help: "Connections by lane", type: "gauge", labels: { lane: "lagging" }, value: this.#lagging },
       counter("ticker_stream_lagging_total", "Times a session went to the lagging lane", this.#entered.bytes, { reason: "unsent_bytes" }),
       counter("ticker_stream_lagging_total", "Times a session went to the lagging lane", this.#entered.ping, { reason: "ping_age" }),
+      counter("ticker_stream_lagging_total", "Times a session went to the lagging lane", this.#entered.worker, { reason: "worker_behind" }),
       counter("ticker_stream_caught_up_total", "Times a lagging session went live again", this.#left),
       counter("ticker_stream_folded_total", "Events folded for lagging sessions", this.#folded),
       counter("ticker_stream_lost_total", "Events told to lagging sessions as gaps", this.#lost),
@@ -116,7 +148,9 @@ export class LaggingLane {
     if (unsentBytes <= bytesMax && ageMs <= ageMaxMs) return 0;
     if (unsentBytes > bytesMax) this.#entered.bytes++;
     else this.#entered.ping++;
-    return this.#enter(session, nowMs, ageMs, unsentBytes);
+    const switches = this.#enter(session, nowMs, ageMs, unsentBytes);
+    this.#ping(session, nowMs);
+    return switches;
   }
 
   /** At this moment the last delivered sequence of every topic is exactly the cache's. */
@@ -134,7 +168,6 @@ export class LaggingLane {
     session.messagesBase += before - positions.sumOf(session);
     this.#lagging++;
     say(session, `{"type":"lagging","since":${clock.nowMicros()},"age_ms":${ageMs},"unsent_bytes":${unsentBytes}}`);
-    this.#ping(session, nowMs);
     return seqs.size;
   }
 

@@ -40,6 +40,8 @@ export interface FanoutOptions {
   /** Closed bars kept per topic. */
   readonly ringBarsMax: number;
   readonly ringBytesMax: number;
+  /** Batches sent to a worker and not taken in yet; at so many it is sent no more, and then a snapshot. */
+  readonly batchesInFlightMax: number;
   /** Unsent bytes above which a session goes to the lagging lane. */
   readonly softLimitBytes: number;
   /** Unsent bytes above which, for `hardLimitMs`, a session is closed with 4407. */

@@ -9,7 +9,7 @@ import type { Payload } from "../protocol/codec.ts";
 import { BOOK_SLOT, instrumentOf, slotOf, TRADES_SLOT, type TopicKey } from "../protocol/topic.ts";
 import type { Directory, Listing } from "./directory.ts";
 import type { Outlet, Outlets } from "./outlet.ts";
-import type { RecordCache } from "./record-cache.ts";
+import type { RecordCache, RecordSnapshot } from "./record-cache.ts";
 import type { Sampler } from "./sampler.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
@@ -57,6 +57,20 @@ export class Publisher {
       if (slotOf(topic) === TRADES_SLOT) this.#sampler.trade(words, at);
     }
     for (const outlet of this.#outlets.all) if (outlet.subscriptions.total > 0) this.#leave(outlet, nowMs);
+  }
+
+  /** Takes in what this thread was not sent as batches; nothing is published. */
+  restore(snapshot: RecordSnapshot, nowMs: number): void {
+    const { words, offsets, count } = snapshot;
+    this.records += count;
+    this.#cache.restore(snapshot);
+    for (let i = 0; i < count; i++) {
+      const at = offsets[i] ?? 0;
+      const topic = words[at] ?? 0;
+      const venue = this.#directory.at(instrumentOf(topic))?.venue;
+      if (venue) this.venueMs[venue.number] = nowMs;
+      if (slotOf(topic) === TRADES_SLOT) this.#sampler.trade(words, at);
+    }
   }
 
   /** A control frame to all who hold the topic, alone or by a wildcard; after what was published before. */

@@ -14,6 +14,19 @@ export interface KeptRecord {
   readonly at: number;
 }
 
+/**
+ * What one cache tells another of some topics: kept trades and closed bars, then the newest record; the oldest first
+ * within each topic. Plain data: it crosses threads.
+ */
+export interface RecordSnapshot {
+  readonly count: number;
+  /** Record i lies in `words` from `offsets[i]` to `offsets[i + 1]`. */
+  readonly words: Float64Array<ArrayBuffer>;
+  readonly offsets: Uint32Array;
+  /** Pairs of a topic and a sequence: every trade or closed bar of the topic after it is here, and one up to it is not. */
+  readonly holes: Float64Array;
+}
+
 const RING_FIRST = 64;
 
 /** The last records of one topic, each in a place of the same size. */
@@ -98,8 +111,11 @@ export class RecordCache {
     this.#options = options;
   }
 
-  /** Keeps a copy of the record at words `at` to `end`. */
-  put(words: Float64Array, at: number, end: number): void {
+  /**
+   * Keeps a copy of the record at words `at` to `end`.
+   * @param follows nothing that would be kept lies between the newest record and this one, whatever their sequences say
+   */
+  put(words: Float64Array, at: number, end: number, follows = false): void {
     const topic = words[at] ?? 0;
     const length = end - at;
     let kept = this.#newest[topic];
@@ -110,10 +126,16 @@ export class RecordCache {
     }
     const meta = words[at + 1] ?? 0;
     const kind = kindOf(meta);
-    if ((kind === KIND_TRADE || kind === KIND_BAR) && words[at + 2] !== last + 1) this.#hole(topic, (words[at + 2] ?? 1) - 1);
+    if (!follows && (kind === KIND_TRADE || kind === KIND_BAR) && words[at + 2] !== last + 1) this.#hole(topic, (words[at + 2] ?? 1) - 1);
     for (let i = 0; i < length; i++) kept[i] = words[at + i] ?? 0;
     if (kind === KIND_TRADE) this.#keep(topic, words, at, length, this.#options.ringTradesMax);
     else if (kind === KIND_BAR && extraOf(meta) === 1) this.#keep(topic, words, at, length, this.#options.ringBarsMax);
+  }
+
+  /** Takes in what another cache has kept after the positions of this one. */
+  restore({ count, words, offsets, holes }: RecordSnapshot): void {
+    for (let i = 0; i < holes.length; i += 2) this.#hole(holes[i] ?? 0, holes[i + 1] ?? 0);
+    for (let i = 0; i < count; i++) this.put(words, offsets[i] ?? 0, offsets[i + 1] ?? 0, true);
   }
 
   /** Sequence of the newest record of the topic; 0 when it has none. */
@@ -170,9 +192,22 @@ export class RecordCache {
     return ring.count - ring.indexAfter(position) + (isInRing ? 0 : 1);
   }
 
-  /** The newest record of every topic. */
-  all(): Float64Array[] {
-    return this.#newest.filter((words) => words !== undefined);
+  /** Visits what a snapshot of the topic is made of: kept trades or closed bars after a position, then the newest record. */
+  visitAfter(topic: TopicKey, position: number, visit: (words: Float64Array, at: number, length: number) => void): void {
+    const ring = this.#rings.get(topic);
+    const newest = this.#newest[topic];
+    let last = position;
+    for (let i = ring?.indexAfter(position) ?? 0; ring && i < ring.count; i++) {
+      const at = ring.at(i);
+      last = ring.words[at + 2] ?? 0;
+      visit(ring.words, at, ring.stride);
+    }
+    if (newest && (newest[2] ?? 0) > last) visit(newest, 0, newest.length);
+  }
+
+  /** Every topic that has a record. */
+  topics(): TopicKey[] {
+    return [...this.#newest.keys()].filter((topic) => this.#newest[topic] !== undefined);
   }
 
   /** Bytes of all rings. */

@@ -2,19 +2,21 @@
  * What the stream thread and a fan-out thread say to each other, and the acknowledgements they share.
  *
  * A flush is one message per worker: words and offsets of the batch, moved, not copied again. Acknowledgements are a
- * counter in shared memory (a message back per batch would cost more than the batch).
+ * counter in shared memory (a message back per batch would cost more than the batch). A worker that is new or has fallen
+ * behind gets snapshots instead of batches.
  */
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { Grant, KeyChange, KeyRecord } from "../ports/access.ts";
 import type { MetricSample } from "../ports/telemetry.ts";
 import type { FanoutOptions } from "./options.ts";
+import type { RecordSnapshot } from "./record-cache.ts";
 
 export interface WorkerInit {
   readonly options: FanoutOptions;
   readonly epoch: string;
   readonly keys: readonly KeyRecord[];
   readonly placeTable: SharedArrayBuffer;
-  /** One Int32: batches that the worker has taken in. */
+  /** One Int32: batches and snapshots that the worker has taken in. */
   readonly acknowledged: SharedArrayBuffer;
   readonly host: string;
   readonly port: number;
@@ -23,6 +25,8 @@ export interface WorkerInit {
 export type ToWorker =
   | { readonly type: "define"; readonly index: InstrumentIndex; readonly instrument: Instrument }
   | { readonly type: "batch"; readonly count: number; readonly words: Float64Array; readonly offsets: Uint32Array }
+  /** What moved without the worker in the last `ageMs`. After the last one it listens, and gets every batch. */
+  | { readonly type: "resync"; readonly snapshot: RecordSnapshot; readonly ageMs: number; readonly isLast: boolean }
   | { readonly type: "lost"; readonly index: InstrumentIndex; readonly missed: number | null }
   | { readonly type: "keys"; readonly change: KeyChange }
   | { readonly type: "redeemed"; readonly call: number; readonly grant: Grant | null }
@@ -31,6 +35,8 @@ export type ToWorker =
   | { readonly type: "stop" };
 
 export type FromWorker =
+  /** It takes messages, and has nothing yet. */
+  | { readonly type: "ready" }
   | { readonly type: "listening"; readonly port: number }
   | { readonly type: "redeem"; readonly call: number; readonly ticket: string }
   | { readonly type: "demand"; readonly index: InstrumentIndex }

@@ -1,9 +1,10 @@
 /**
  * Fan-out threads seen from the stream thread: each batch goes to each of them, and one that fails is replaced.
  *
+ * One that does not keep up is sent nothing for a while and then, instead of its backlog, a snapshot of what moved.
  * A thread with open native sockets must never be terminated, because Node aborts the process then: a worker that fails
- * closes its sockets and ends by itself, one that hangs ends the process.
- * Owns: the workers, a record cache to start a new one from. Runs on: stream thread. Path: one message per flush and worker.
+ * closes its sockets and ends by itself, one that hangs for good ends the process.
+ * Owns: the workers, a record cache to make snapshots from. Runs on: stream thread. Path: one message per flush and worker.
  */
 import { createServer } from "node:net";
 import { Worker } from "node:worker_threads";
@@ -14,6 +15,7 @@ import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { KeyChange, KeyRecord, TicketRedeemer } from "../ports/access.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
 import type { Logger, MetricSample } from "../ports/telemetry.ts";
+import { Backlog } from "./backlog.ts";
 import type { FanoutOptions } from "./options.ts";
 import { RecordCache } from "./record-cache.ts";
 import { Calls, type FromWorker, type ToWorker, type WorkerInit } from "./thread-channel.ts";
@@ -21,8 +23,12 @@ import { Calls, type FromWorker, type ToWorker, type WorkerInit } from "./thread
 /** A worker that takes nothing in for this long while batches wait hangs. */
 const HUNG_MS = 5_000;
 const CHECK_MS = 500;
-/** Bytes on their way to one worker; one that lets more pile up counts as hanging. */
+/** Bytes on their way to one worker, beside the limit in batches: one that lets more pile up is behind. */
 const IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024;
+/** How often a worker that is behind is asked whether it has taken everything in, when no batch asks before. */
+const ANSWER_MS = 10;
+/** Bytes of one snapshot; what does not fit follows in the next, so that neither thread stops for long. */
+const SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024;
 /** A worker that failed is replaced after this, twice as long each time its replacement fails too. */
 const RESTART_MS = 250;
 const RESTART_MS_MAX = 10_000;
@@ -55,6 +61,8 @@ export interface WorkerPoolParts {
 interface Member {
   readonly worker: Worker;
   readonly acknowledged: Int32Array;
+  /** It takes messages. */
+  ready: boolean;
   listening: boolean;
   /** When it began to listen; NaN before. */
   listeningSinceMs: number;
@@ -67,6 +75,9 @@ interface Member {
   seen: number;
   /** When it last took something in, or had nothing to take in. */
   seenAtMs: number;
+  /** What it has not been sent, while it is behind; null: it gets every batch. */
+  backlog: Backlog | null;
+  behindSinceMs: number;
   onListening: (port: number) => void;
   onDrained: (sessions: number) => void;
 }
@@ -85,6 +96,11 @@ export class WorkerPool implements RecordSink, Component {
   /** Nothing is replaced any more. */
   #isEnding = false;
   #restarts = 0;
+  #answerTimer: Timer | null = null;
+  #fellBehind = 0;
+  #snapshots = 0;
+  #skippedBatches = 0;
+  #skippedRecords = 0;
 
   constructor(parts: WorkerPoolParts, keys: readonly KeyRecord[]) {
     this.#parts = parts;
@@ -112,6 +128,7 @@ export class WorkerPool implements RecordSink, Component {
   async stop(): Promise<void> {
     this.#isEnding = true;
     this.#timer?.stop();
+    this.#answerTimer?.stop();
     for (const timer of this.#restartTimers) timer.stop();
     await Promise.all(this.#members.map((member) => new Promise<void>((resolve) => {
       const giveUp = this.#parts.clock.after(STOP_MS, resolve);
@@ -131,11 +148,19 @@ export class WorkerPool implements RecordSink, Component {
   batch(batch: RecordBatch): void {
     const { count, words, offsets } = batch;
     for (let i = 0; i < count; i++) this.#cache.put(words, offsets[i] ?? 0, offsets[i + 1] ?? 0);
-    for (const member of this.#members) send(member, words.slice(0, offsets[count] ?? 0), offsets.slice(0, count + 1), count);
+    for (const member of this.#members) {
+      this.#settle(member);
+      if (member.backlog === null && !this.#hasRoom(member)) this.#fallBehind(member);
+      if (member.backlog === null) send(member, words.slice(0, offsets[count] ?? 0), offsets.slice(0, count + 1), count);
+      else this.#skip(member, member.backlog, batch);
+    }
   }
 
   lost(index: InstrumentIndex, _kind: "trade", missed: number | null): void {
-    for (const member of this.#members) post(member, { type: "lost", index, missed });
+    for (const member of this.#members) {
+      if (member.backlog) member.backlog.lose(index, missed);
+      else post(member, { type: "lost", index, missed });
+    }
   }
 
   changeKeys(change: KeyChange): void {
@@ -164,14 +189,25 @@ export class WorkerPool implements RecordSink, Component {
       });
       post(member, { type: "report", call });
     })));
-    const own: MetricSample[] = [
-      { name: "ticker_workers_restarted_total", help: "Fan-out threads replaced", type: "counter", labels: {}, value: this.#restarts },
-      { name: "ticker_workers_listening", help: "Fan-out threads that take connections", type: "gauge", labels: {}, value: this.listening },
-    ];
-    return { sessions: answers.reduce((sum, a) => sum + a.sessions, 0), samples: [...own, ...answers.flatMap((a) => a.samples)] };
+    return { sessions: answers.reduce((sum, a) => sum + a.sessions, 0), samples: [...this.#samples(), ...answers.flatMap((a) => a.samples)] };
   }
 
-  /** Starts one worker and brings it up to date; resolves when it listens. */
+  #samples(): MetricSample[] {
+    const gauge = (name: string, help: string, value: number, labels: Record<string, string> = {}): MetricSample => ({ name, help, type: "gauge", labels, value });
+    const counter = (name: string, help: string, value: number): MetricSample => ({ name, help, type: "counter", labels: {}, value });
+    return [
+      counter("ticker_workers_restarted_total", "Fan-out threads replaced", this.#restarts),
+      gauge("ticker_workers_listening", "Fan-out threads that take connections", this.listening),
+      gauge("ticker_workers_behind", "Fan-out threads that are sent nothing until they have taken everything in", this.#members.filter((member) => member.backlog !== null).length),
+      ...this.#members.map((member, i) => gauge("ticker_workers_batches_in_flight", "Batches sent to a fan-out thread and not taken in yet", member.inFlight.length, { worker: String(i) })),
+      counter("ticker_workers_fell_behind_total", "Times a fan-out thread had too many batches to take in", this.#fellBehind),
+      counter("ticker_workers_batches_skipped_total", "Batches not sent to a fan-out thread that was behind", this.#skippedBatches),
+      counter("ticker_workers_records_skipped_total", "Records in them, once per thread", this.#skippedRecords),
+      counter("ticker_workers_snapshots_total", "Snapshots sent to fan-out threads that were new or behind", this.#snapshots),
+    ];
+  }
+
+  /** Starts one worker and, once it takes messages, brings it up to date; resolves when it listens. */
   #add(failures: number): Promise<number> {
     const { options, epoch, host, placeTable, clock, entry } = this.#parts;
     const acknowledged = new SharedArrayBuffer(4);
@@ -179,8 +215,8 @@ export class WorkerPool implements RecordSink, Component {
     const worker = new Worker(entry, { workerData: init, resourceLimits: { maxYoungGenerationSizeMb: this.#parts.youngGenerationMb } });
     return new Promise((resolve, reject) => {
       const member: Member = {
-        worker, acknowledged: new Int32Array(acknowledged), listening: false, listeningSinceMs: Number.NaN, failures, inFlight: [], inFlightBytes: 0, seen: 0,
-        seenAtMs: clock.monotonicMs(), onListening: resolve, onDrained: () => {},
+        worker, acknowledged: new Int32Array(acknowledged), ready: false, listening: false, listeningSinceMs: Number.NaN, failures, inFlight: [], inFlightBytes: 0, seen: 0,
+        seenAtMs: clock.monotonicMs(), backlog: Backlog.everything(this.#cache), behindSinceMs: clock.monotonicMs(), onListening: resolve, onDrained: () => {},
       };
       this.#members.push(member);
       worker.on("message", (message: FromWorker) => this.#heard(member, message));
@@ -190,24 +226,70 @@ export class WorkerPool implements RecordSink, Component {
         reject(new ResourceError(`a fan-out thread ended with code ${code} before it listened`));
       });
       for (const [index, instrument] of this.#instruments.entries()) post(member, { type: "define", index, instrument });
-      this.#sendSnapshot(member);
     });
   }
 
-  /** Everything newest, as one batch: what a new worker answers subscriptions from. */
-  #sendSnapshot(member: Member): void {
-    const kept = this.#cache.all();
-    if (kept.length === 0) return;
-    const offsets = new Uint32Array(kept.length + 1);
-    let length = 0;
-    for (const [i, record] of kept.entries()) offsets[i + 1] = length += record.length;
-    const words = new Float64Array(length);
-    for (const [i, record] of kept.entries()) words.set(record, offsets[i] ?? 0);
-    send(member, words, offsets, kept.length);
+  #hasRoom(member: Member): boolean {
+    return member.inFlight.length < this.#parts.options.batchesInFlightMax && member.inFlightBytes < IN_FLIGHT_BYTES_MAX;
+  }
+
+  #fallBehind(member: Member): void {
+    const { clock, log } = this.#parts;
+    member.backlog = new Backlog();
+    member.behindSinceMs = clock.monotonicMs();
+    this.#fellBehind++;
+    log.warn({ batches: member.inFlight.length, bytes: member.inFlightBytes }, "a fan-out thread is behind: it gets a snapshot once it has taken these in");
+  }
+
+  #skip(member: Member, backlog: Backlog, batch: RecordBatch): void {
+    backlog.skip(batch);
+    if (member.ready) {
+      this.#skippedBatches++;
+      this.#skippedRecords += batch.count;
+    }
+    this.#bringUpToDate(member);
+  }
+
+  /** Sends what has moved without it to a worker that has taken everything else in; with the last of it, it gets every batch again. */
+  #bringUpToDate(member: Member): void {
+    const { backlog } = member;
+    if (backlog === null) return;
+    if (member.ready && member.inFlight.length === 0) {
+      for (const [index, missed] of backlog.takeLost()) post(member, { type: "lost", index, missed });
+      const snapshot = backlog.take(this.#cache, SNAPSHOT_BYTES_MAX);
+      if (backlog.isEmpty) member.backlog = null;
+      this.#snapshots++;
+      member.inFlight.push(snapshot.words.byteLength);
+      member.inFlightBytes += snapshot.words.byteLength;
+      post(member, { type: "resync", snapshot, ageMs: Math.round(this.#parts.clock.monotonicMs() - member.behindSinceMs), isLast: member.backlog === null }, [snapshot.words.buffer]);
+    }
+    if (member.backlog !== null) this.#answerTimer ??= this.#parts.clock.every(ANSWER_MS, () => this.#askAll());
+  }
+
+  /** For a stream that stands still: otherwise each batch asks. */
+  #askAll(): void {
+    for (const member of this.#members) {
+      this.#settle(member);
+      this.#bringUpToDate(member);
+    }
+    if (this.#members.some((member) => member.backlog !== null)) return;
+    this.#answerTimer?.stop();
+    this.#answerTimer = null;
+  }
+
+  /** Accounts for what the worker has taken in since the last look. */
+  #settle(member: Member): void {
+    const taken = Atomics.load(member.acknowledged, 0);
+    if (taken === member.seen) return;
+    member.seenAtMs = this.#parts.clock.monotonicMs();
+    for (; member.seen < taken; member.seen++) member.inFlightBytes -= member.inFlight.shift() ?? 0;
   }
 
   #heard(member: Member, message: FromWorker): void {
     switch (message.type) {
+      case "ready":
+        member.ready = true;
+        return this.#bringUpToDate(member);
       case "listening":
         member.listening = true;
         member.listeningSinceMs = this.#parts.clock.monotonicMs();
@@ -226,11 +308,10 @@ export class WorkerPool implements RecordSink, Component {
   #check(): void {
     const nowMs = this.#parts.clock.monotonicMs();
     for (const member of [...this.#members]) {
-      const taken = Atomics.load(member.acknowledged, 0);
-      if (taken !== member.seen || member.inFlight.length === 0) member.seenAtMs = nowMs;
-      for (; member.seen < taken; member.seen++) member.inFlightBytes -= member.inFlight.shift() ?? 0;
+      this.#settle(member);
+      if (member.inFlight.length === 0) member.seenAtMs = nowMs;
       const hungMs = nowMs - member.seenAtMs;
-      if (hungMs < HUNG_MS && member.inFlightBytes < IN_FLIGHT_BYTES_MAX) continue;
+      if (hungMs < HUNG_MS) continue;
       this.#parts.onHung(`a fan-out thread took nothing in for ${Math.round(hungMs)} ms, ${member.inFlightBytes} bytes wait`);
     }
   }
@@ -269,13 +350,12 @@ function freePort(host: string): Promise<number> {
   });
 }
 
-function post(member: Member, message: ToWorker): void {
-  member.worker.postMessage(message);
+function post(member: Member, message: ToWorker, transfer: readonly ArrayBuffer[] = []): void {
+  member.worker.postMessage(message, transfer);
 }
 
 function send(member: Member, words: Float64Array<ArrayBuffer>, offsets: Uint32Array<ArrayBuffer>, count: number): void {
   member.inFlight.push(words.byteLength);
   member.inFlightBytes += words.byteLength;
-  const message: ToWorker = { type: "batch", count, words, offsets };
-  member.worker.postMessage(message, [words.buffer, offsets.buffer]);
+  post(member, { type: "batch", count, words, offsets }, [words.buffer, offsets.buffer]);
 }

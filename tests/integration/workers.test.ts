@@ -3,20 +3,12 @@
  */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { BroadcastChannel } from "node:worker_threads";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Clock, systemClock } from "../../src/core/clock.ts";
-import { createPlaceTable } from "../../src/fanout/places.ts";
-import { WorkerPool } from "../../src/fanout/worker-pool.ts";
-import { Pipeline } from "../../src/ingest/pipeline.ts";
-import { price, quantity } from "../../src/market/price.ts";
-import { KIND_QUOTE } from "../../src/protocol/record.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { KeepingLog } from "../support/silent-log.ts";
+import { PoolRig } from "../support/pool-rig.ts";
 import { type RunningService, startService } from "../support/start-service.ts";
 import { type Message, StreamClient } from "../support/stream-client.ts";
-import { instrument, keyRecord, READ_KEY, TEST_OPTIONS } from "../support/stream-rig.ts";
-import type { Order } from "../support/unreliable-worker.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const clients: StreamClient[] = [];
@@ -134,63 +126,25 @@ describe("a service with two workers", () => {
 });
 
 describe("a pool of two workers", () => {
-  const ENTRY = new URL("../support/unreliable-worker.ts", import.meta.url);
-  const released = new Int32Array(new SharedArrayBuffer(4));
-  let pool: WorkerPool;
-  let pipeline: Pipeline;
-  let hung: string[];
-  let log: KeepingLog;
-  /** Threads in the order of their start; a thread that hangs says its number negated. */
-  let threads: number[];
-  let channel: BroadcastChannel;
-
-  async function start(clock: Clock = systemClock): Promise<void> {
-    hung = [];
-    log = new KeepingLog();
-    threads = [];
-    Atomics.store(released, 0, 0);
-    channel = new BroadcastChannel("unreliable-worker");
-    channel.onmessage = (event: { readonly data: unknown }): void => void threads.push(Number(event.data));
-    pool = new WorkerPool({
-      clock, log, options: { ...TEST_OPTIONS, sessionsPerKeyMax: 20 }, epoch: "e", workers: 2, host: "127.0.0.1", port: 0, entry: ENTRY,
-      youngGenerationMb: 12, placeTable: createPlaceTable(), redeem: (_ticket, done) => done(null), demand: () => {}, onHung: (reason) => hung.push(reason),
-    }, [keyRecord(READ_KEY, "k-read", ["read"])]);
-    pipeline = new Pipeline(systemClock, [pool], { flushMaxMs: 5, jumpBandPct: 10, instrumentsMax: 100 });
-    await pool.start();
-    pipeline.define(instrument("t:*", { native: "*" }));
-    pipeline.define(instrument("t:A"));
-    await expect.poll(() => threads.length).toBe(2);
-  }
-  afterEach(async () => {
-    for (const client of clients.splice(0)) client.close();
-    Atomics.store(released, 0, 1);
-    Atomics.notify(released, 0);
-    channel.close();
-    await pool.stop();
-  });
-  const tell = (to: number | undefined, act: Order["act"]): void => channel.postMessage({ to: to ?? 0, act, released } satisfies Order);
-  const quote = (bid: number): void => {
-    const now = systemClock.nowMicros();
-    pipeline.event({ kind: "quote", instrument: 1, bid: price(bid), bidSize: quantity(1), ask: price(bid + 1), askSize: quantity(1), eventTime: now, receiveTime: now });
-    pipeline.endOfRead(false);
-  };
-  const url = (): string => `ws://127.0.0.1:${pool.port}/v1/stream`;
+  let rig: PoolRig;
+  afterEach(() => rig.stop());
   const watching = async (count: number): Promise<StreamClient[]> => {
-    const { inside } = await rush(url(), count, READ_KEY);
+    const inside = await rig.sessions(count);
     await Promise.all(inside.map((client) => client.ask({ type: "subscribe", id: 1, channel: "quotes", symbols: ["t:A"] })));
     return inside;
   };
 
   it("replaces one that throws: its clients come back and get data, the others notice nothing", async () => {
-    await start();
+    rig = await PoolRig.start();
+    const { pool, threads } = rig;
     const all = await watching(20);
-    for (let i = 0; i < 10; i++) quote(1000 + i);
+    for (let i = 0; i < 10; i++) rig.quote(1000 + i);
     await Promise.all(all.map((client) => client.next((m) => m["seq"] === 10)));
-    const ticking = systemClock.every(5, () => quote(1000 + (threads.length % 7)));
-    tell(threads[0], "throw");
+    const ticking = systemClock.every(5, () => rig.quote(1000 + (threads.length % 7)));
+    rig.tell(threads[0], "throw");
     await expect.poll(() => all.filter((client) => client.closeCode !== null).length).toBeGreaterThan(0);
     await expect.poll(() => threads.length).toBe(3);
-    await expect.poll(() => pool.listening).toBe(2);
+    await expect.poll(() => pool.listening, { timeout: 5_000 }).toBe(2);
     const gone = all.filter((client) => client.closeCode !== null);
     expect(gone.every((client) => client.closeCode === 1006)).toBe(true);
     // Exactly as many as went: the places of the lost sessions were given back.
@@ -202,18 +156,19 @@ describe("a pool of two workers", () => {
     await Promise.all(alive.map((client) => client.next((m) => Number(m["seq"]) >= present + 20)));
     ticking.stop();
     for (const client of alive) expect(contiguous(client, "t:A")).toBeGreaterThan(20);
-    expect((await pool.report()).samples.find((sample) => sample.name === "ticker_workers_restarted_total")?.value).toBe(1);
-    expect(hung).toEqual([]);
+    expect(await rig.sample("ticker_workers_restarted_total")).toBe(1);
+    expect(rig.hung).toEqual([]);
   });
 
   it("waits twice as long before each replacement of one that keeps failing, up to 10 s, and 250 ms again after a sound minute", async () => {
     const clock = new FakeClock();
-    await start(clock);
+    rig = await PoolRig.start({ clock });
+    const { pool, threads, log } = rig;
     const waits: number[] = [];
     const listening: number[] = [];
     const failAndReturn = async (): Promise<void> => {
       const before = threads.length;
-      tell(threads.at(-1), "throw");
+      rig.tell(threads.at(-1), "throw");
       await expect.poll(() => log.lines.filter(({ message }) => message.includes("starting another")).length, { timeout: 5_000 }).toBe(waits.length + 1);
       listening.push(pool.listening);
       const inMs = Number(log.lines.findLast(({ message }) => message.includes("starting another"))?.fields["inMs"]);
@@ -236,43 +191,25 @@ describe("a pool of two workers", () => {
   });
 
   it("starts no other one for a worker that fails while it drains", async () => {
-    await start();
+    rig = await PoolRig.start();
+    const { pool, threads, log } = rig;
     await watching(6);
     await expect(pool.drain(1_000)).resolves.toBe(6);
-    tell(threads[0], "throw");
+    rig.tell(threads[0], "throw");
     await expect.poll(() => pool.listening).toBe(1);
-    tell(threads[1], "throw");
+    rig.tell(threads[1], "throw");
     await expect.poll(() => pool.listening).toBe(0);
     expect(log.lines.map((line) => line.message).filter((message) => message.includes("another"))).toEqual([]);
   });
 
   it("says that one hangs after 5 s in which it took nothing in, and not before", async () => {
     const clock = new FakeClock();
-    await start(clock);
-    tell(threads[0], "hang");
-    await expect.poll(() => threads).toContain(-(threads[0] ?? 0));
-    quote(1000);
+    rig = await PoolRig.start({ clock });
+    await rig.hang(0);
+    rig.quote(1000);
     clock.advance(4_500);
-    expect(hung).toEqual([]);
+    expect(rig.hung).toEqual([]);
     clock.advance(500);
-    expect(hung[0]).toMatch(/a fan-out thread took nothing in for 5\d{3} ms, \d+ bytes wait/);
-  });
-
-  it("says the same at once of one with 64 MiB on their way to it, and not of one with 63", async () => {
-    const clock = new FakeClock();
-    await start(clock);
-    tell(threads[0], "hang");
-    await expect.poll(() => threads).toContain(-(threads[0] ?? 0));
-    const mebibyte = (): void => {
-      const words = new Float64Array(131_072);
-      words[1] = KIND_QUOTE;
-      pool.batch({ count: 1, words, bytes: new Uint8Array(words.buffer), offsets: Uint32Array.of(0, words.length) });
-    };
-    for (let i = 0; i < 63; i++) mebibyte();
-    clock.advance(500);
-    expect(hung).toEqual([]);
-    mebibyte();
-    clock.advance(500);
-    expect(hung).toEqual([expect.stringContaining(`${64 * 2 ** 20} bytes wait`)]);
+    expect(rig.hung[0]).toMatch(/a fan-out thread took nothing in for 5\d{3} ms, \d+ bytes wait/);
   });
 });
