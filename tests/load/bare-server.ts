@@ -23,18 +23,18 @@ function symbolsOf(message: ArrayBuffer): string[] {
  * Each connection once a second, as the protocol of the service demands. Without it the yardstick is another: a client that
  * answers pings acknowledges data later and in the sender's time (docs/performance.md).
  */
-function pingInTurn(sockets: readonly WebSocket<unknown>[]): void {
+function pingInTurn(sockets: readonly WebSocket<unknown>[], pingsPerSMax: number): void {
   let next = 0;
   setInterval(() => {
-    for (let i = Math.ceil((sockets.length * SLICE_MS) / 1000); i > 0; i--) sockets[next++ % sockets.length]?.ping();
+    for (let i = Math.ceil((Math.min(sockets.length, pingsPerSMax) * SLICE_MS) / 1000); i > 0; i--) sockets[next++ % sockets.length]?.ping();
   }, SLICE_MS);
 }
 
-/** Runs one loop; answers the port for clients and the port for lines. */
-function run(port: number, isPinging: boolean): Promise<{ stream: number; ingest: number }> {
+/** Runs one loop; answers the port for clients and the port for lines. @param pingsPerSMax 0: no pings */
+function run(port: number, pingsPerSMax: number): Promise<{ stream: number; ingest: number }> {
   const app = App();
   const sockets: WebSocket<unknown>[] = [];
-  if (isPinging) pingInTurn(sockets);
+  if (pingsPerSMax > 0) pingInTurn(sockets, pingsPerSMax);
   app.ws("/*", {
     idleTimeout: 0, sendPingsAutomatically: false, maxPayloadLength: 1 << 17, maxBackpressure: 16 << 20,
     close: (socket) => { sockets.splice(sockets.indexOf(socket), 1); },
@@ -72,20 +72,21 @@ function run(port: number, isPinging: boolean): Promise<{ stream: number; ingest
 }
 
 if (isMainThread) {
-  const { values } = parseArgs({ options: { threads: { type: "string", default: "1" }, "no-ping": { type: "boolean", default: false } } });
+  const { values } = parseArgs({ options: { threads: { type: "string", default: "1" }, "no-ping": { type: "boolean", default: false }, "pings-per-s": { type: "string", default: "1000000" } } });
+  const pingsPerSMax = values["no-ping"] ? 0 : Number(values["pings-per-s"]);
   const threads = Number(values.threads);
   process.stdin.on("end", () => process.exit(0)).resume();
   if (threads === 1) {
-    const ports = await run(0, !values["no-ping"]);
+    const ports = await run(0, pingsPerSMax);
     console.log(JSON.stringify({ stream: ports.stream, ingest: [ports.ingest] }));
   } else {
     const ports: { stream: number; ingest: number }[] = [];
     for (let i = 0; i < threads; i++) {
-      const worker = new Worker(new URL(import.meta.url), { workerData: { port: ports[0]?.stream ?? 0, isPinging: !values["no-ping"] } });
+      const worker = new Worker(new URL(import.meta.url), { workerData: { port: ports[0]?.stream ?? 0, pingsPerSMax } });
       ports.push(await new Promise((resolve) => worker.once("message", resolve)));
     }
     console.log(JSON.stringify({ stream: ports[0]?.stream, ingest: ports.map((port) => port.ingest) }));
   }
 } else {
-  parentPort?.postMessage(await run(workerData.port, workerData.isPinging));
+  parentPort?.postMessage(await run(workerData.port, workerData.pingsPerSMax));
 }

@@ -65,14 +65,23 @@ export class LoadGroup implements FrameListener {
     this.#answers = 0;
   }
 
-  /** Subscribes each client to its symbols. */
-  async subscribe(symbolsOf: (client: number) => readonly number[]): Promise<void> {
+  /** Subscribes each client to its symbols. @param options further fields of the command, such as another `channel` */
+  async subscribe(symbolsOf: (client: number) => readonly number[], options: Readonly<Record<string, unknown>> = {}): Promise<void> {
     this.#answers = 0;
     for (const client of this.clients) {
-      client.send(JSON.stringify({ type: "subscribe", id: 1, channel: "quotes", symbols: symbolsOf(client.index).map((symbol) => symbolName(symbol)) }));
+      client.send(subscription(symbolsOf(client.index), options));
       if (client.index % OPENING_AT_ONCE === OPENING_AT_ONCE - 1) await this.#answered(client.index + 1);
     }
     await this.#answered(this.clients.length);
+  }
+
+  /** The same one client at a time, so that the server takes them in this order. */
+  async subscribeInTurn(symbolsOf: (client: number) => readonly number[], options: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    this.#answers = 0;
+    for (const [i, client] of this.clients.entries()) {
+      client.send(subscription(symbolsOf(client.index), options));
+      await this.#answered(i + 1);
+    }
   }
 
   /** Resolves when so many more messages have been delivered. */
@@ -99,6 +108,10 @@ export class LoadGroup implements FrameListener {
     const deadline = AbortSignal.timeout(30_000);
     while (this.#answers < count) await once(this.#controls, "answer", { signal: deadline });
   }
+}
+
+function subscription(symbols: readonly number[], options: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify({ type: "subscribe", id: 1, channel: "quotes", symbols: symbols.map((symbol) => symbolName(symbol)), ...options });
 }
 
 /** The value below which the share `p` of the sorted values lies. */

@@ -17,6 +17,10 @@ const PROCESSORS = availableParallelism();
 export interface BenchServer {
   readonly name: "ours" | "bare";
   readonly streamPort: number;
+  /** Of REST, health and metrics; 0 for the bare loop. */
+  readonly httpPort: number;
+  /** Sends lines as this server's producers write them. */
+  sendLines(text: string): void;
   /** Sends events: symbol numbers with their sequence. All of them leave in one write. */
   send(events: readonly { readonly symbol: number; readonly seq: number }[]): void;
   /** Seconds of processor time of all threads so far. */
@@ -82,28 +86,33 @@ export async function startOurs(workers: number, isPinned = false): Promise<Benc
   await until(async () => (await fetch(`http://127.0.0.1:${httpPort}/health/readiness`)).ok, child);
   const producer = await dial(pushPort);
   producer.write(`${JSON.stringify({ type: "auth", api_key: PUBLISH_KEY })}\n`);
-  return serverOf("ours", child, streamPort, [producer], pushLine, isPinned, () => rmSync(dataDir, { recursive: true, force: true }));
+  return serverOf("ours", child, { streamPort, httpPort }, [producer], pushLine, isPinned, () => rmSync(dataDir, { recursive: true, force: true }));
 }
 
-export async function startBare(threads: number, isPinned = false, isPinging = true): Promise<BenchServer> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL("bare-server.ts", import.meta.url)), "--threads", String(threads), ...(isPinging ? [] : ["--no-ping"])], { stdio: ["pipe", "pipe", "inherit"] });
+/** @param pingsPerSMax pings of all connections together; otherwise each gets one a second */
+export async function startBare(threads: number, isPinned = false, isPinging = true, pingsPerSMax?: number): Promise<BenchServer> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL("bare-server.ts", import.meta.url)), "--threads", String(threads), ...(isPinging ? [] : ["--no-ping"]), ...(pingsPerSMax === undefined ? [] : ["--pings-per-s", String(pingsPerSMax)])], { stdio: ["pipe", "pipe", "inherit"] });
   const line = await new Promise<string>((resolve) => child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString())));
   const ports: { stream: number; ingest: number[] } = JSON.parse(line);
   const producers = await Promise.all(ports.ingest.map((port) => dial(port)));
-  return serverOf("bare", child, ports.stream, producers, bareLine, isPinned, () => {});
+  return serverOf("bare", child, { streamPort: ports.stream, httpPort: 0 }, producers, bareLine, isPinned, () => {});
 }
 
-function serverOf(name: "ours" | "bare", child: ChildProcess, streamPort: number, producers: readonly Socket[], line: (symbol: number, seq: number) => string, isPinned: boolean, clean: () => void): BenchServer {
+function serverOf(name: "ours" | "bare", child: ChildProcess, ports: Pick<BenchServer, "streamPort" | "httpPort">, producers: readonly Socket[], line: (symbol: number, seq: number) => string, isPinned: boolean, clean: () => void): BenchServer {
   const pid = child.pid ?? 0;
   if (isPinned) pin(pid, "0");
   for (const producer of producers) producer.resume();
+  const sendLines = (text: string): void => {
+    for (const producer of producers) producer.write(text, "latin1");
+  };
   return {
     name,
-    streamPort,
+    ...ports,
+    sendLines,
     send(events) {
       let text = "";
       for (const { symbol, seq } of events) text += line(symbol, seq);
-      for (const producer of producers) producer.write(text, "latin1");
+      sendLines(text);
     },
     cpuSeconds() {
       let nanoseconds = 0;
