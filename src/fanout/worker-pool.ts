@@ -195,6 +195,7 @@ export class WorkerPool implements RecordSink, Component {
   #samples(): MetricSample[] {
     const gauge = (name: string, help: string, value: number, labels: Record<string, string> = {}): MetricSample => ({ name, help, type: "gauge", labels, value });
     const counter = (name: string, help: string, value: number): MetricSample => ({ name, help, type: "counter", labels: {}, value });
+    for (const member of this.#members) this.#settle(member);
     return [
       counter("ticker_workers_restarted_total", "Fan-out threads replaced", this.#restarts),
       gauge("ticker_workers_listening", "Fan-out threads that take connections", this.listening),

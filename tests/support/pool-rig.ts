@@ -81,10 +81,10 @@ export class PoolRig {
     Atomics.notify(this.#released, 0);
   }
 
-  /** One quote of t:A as one batch. */
-  quote(bid: number): void {
+  /** One quote of t:A as one batch. @param agoMs its event time, before now */
+  quote(bid: number, agoMs = 0): void {
     const now = systemClock.nowMicros();
-    this.pipeline.event({ kind: "quote", instrument: 1, bid: price(bid), bidSize: quantity(1), ask: price(bid + 1), askSize: quantity(1), eventTime: now, receiveTime: now });
+    this.pipeline.event({ kind: "quote", instrument: 1, bid: price(bid), bidSize: quantity(1), ask: price(bid + 1), askSize: quantity(1), eventTime: micros(now - agoMs * 1000), receiveTime: now });
     this.pipeline.flush();
   }
 
