@@ -63,7 +63,7 @@ export class SampleCatchUp {
       this.#summary.add(words, at, this.#notional);
     }
     const { codec } = session;
-    const frame = codec.frame(codec.control(this.#summary.json(listing)), 1);
+    const frame = codec.frame(this.#summary.json(listing), 1);
     session.socket?.send(frame, codec.isBinary);
     return { sequence: this.#summary.last, messages: 1, lost, bytes: frame.length };
   }

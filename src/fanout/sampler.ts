@@ -203,10 +203,11 @@ export class Sampler {
 
   #serveTrades(group: SampleGroup, summary: TradeSummary, listing: Listing): boolean {
     if (summary.count === 0) return false;
+    // Every codec takes messages as JSON text until their frame leaves.
     const json = summary.json(listing);
     for (const outlet of this.#parts.outlets.all) {
       const holders = outlet.subscriptions.sampled.get(group.id) ?? 0;
-      if (holders > 0) this.#leave(outlet, group, outlet.codec.control(json), 1, holders);
+      if (holders > 0) this.#leave(outlet, group, json, 1, holders);
     }
     group.sequence = summary.last;
     group.messages++;

@@ -159,6 +159,8 @@ export class Starter {
   /** Sets the mode of a topic that begins. Null: every event; or sampled, but resumed, and so in no group before the next boundary. */
   #sample(session: Session, start: Start, key: TopicKey, isResumed: boolean): SampleGroup | null {
     if (start.everyMs === 0) return null;
+    // A position of an earlier subscription, which lagged and has ended.
+    session.lag?.seqs.delete(key);
     (session.samples ??= new Map()).set(key, start.everyMs);
     if (!isResumed) return this.#sampler.open(session, key, start.everyMs);
     this.#changes.detach(session, key, 0);

@@ -50,6 +50,7 @@ class World {
   readonly pipeline: Pipeline;
   #server: FakeServer | null = null;
   #units = 1000;
+  #connected = 0;
   #names = SYMBOLS.length;
 
   constructor(options: Partial<typeof TEST_OPTIONS> = {}) {
@@ -78,6 +79,8 @@ class World {
     if (!socket) throw new Error("no server");
     const client: Client = { socket, books: new SamplingBooks(this.stream, () => this.clock.monotonicMs()), isStalled: false };
     this.say(client, { type: "auth", api_key: READ_KEY });
+    // Two of three share their phase and so their groups; in turn they would be ten sessions apart.
+    socket.session.samplePhase = (this.#connected++ % 3) >>> 1;
     return client;
   }
 

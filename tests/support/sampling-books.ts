@@ -50,8 +50,8 @@ export class WholeStream implements RecordSink {
 
 /** Bars of several intervals are topics of their own; all depths of a book are one. */
 function topicName(message: Entry): string {
-  const channel = message["channel"] ?? CHANNEL_OF[String(message["type"])];
-  return `${String(channel)} ${String(message["symbol"])} ${String(message["interval"] ?? "")}`;
+  const channel = textOf(message["channel"]) || CHANNEL_OF[textOf(message["type"])];
+  return `${channel} ${textOf(message["symbol"])} ${textOf(message["interval"])}`;
 }
 
 function units(text: unknown): bigint {
@@ -87,6 +87,8 @@ interface Held {
   sinceMs: number;
   /** When it was last sent a sample. */
   sampledMs: number;
+  /** Whether the snapshot of its beginning is still to come. */
+  isOwed: boolean;
 }
 
 export class SamplingBooks {
@@ -139,7 +141,8 @@ export class SamplingBooks {
       const at = Number(topic["seq"]);
       this.#named.add(name);
       if (held && held.at !== at) this.faults.push(`${name} held at ${held.at}, acknowledged at ${at}`);
-      if (!held) this.held.set(name, { at, everyMs, sinceMs: this.#nowMs(), sampledMs: Number.NaN });
+      const isOwed = at > 0 && topic["channel"] !== "trades" && topic["resumed"] === undefined;
+      if (!held) this.held.set(name, { at, everyMs, sinceMs: this.#nowMs(), sampledMs: Number.NaN, isOwed });
       else if (held.everyMs !== everyMs) Object.assign(held, { everyMs, sinceMs: this.#nowMs(), sampledMs: Number.NaN });
     }
     for (const gone of entriesOf(message, "replaced")) this.#replaced(gone);
@@ -174,6 +177,8 @@ export class SamplingBooks {
     const events = this.#stream.of(topicName(message));
     const seq = Number(message["seq"]);
     if (!held) return void this.faults.push(`${name} ${seq} was not asked for`);
+    if (held.isOwed && message["snapshot"] !== true) this.faults.push(`${name} ${seq} comes before the snapshot`);
+    held.isOwed = false;
     if (message["snapshot"] === true) {
       // Recent trades, and closed bars that a resume brings, stand before the position.
       if (message["type"] !== "trade" && message["type"] !== "bar" ? seq !== held.at : seq > held.at) this.faults.push(`${name} snapshot ${seq} at ${held.at}`);
@@ -188,9 +193,9 @@ export class SamplingBooks {
   #account(name: string, held: Held, message: Entry, events: readonly Entry[]): void {
     const seq = Number(message["seq"]);
     const [isSummary, nowMs] = [message["type"] === "trade_summary", this.#nowMs()];
-    const isSteady = nowMs - held.sinceMs > CHANGE_MS && !this.isLagging;
+    const isSteady = nowMs - held.sinceMs > CHANGE_MS + READ_MS && !this.isLagging;
     if (seq <= held.at) this.faults.push(`${name} ${seq} comes after ${held.at}`);
-    if (isSummary ? message["first_seq"] !== held.at + 1 : message["type"] === "trade" && seq !== held.at + 1) this.faults.push(`${name} ${String(message["first_seq"] ?? seq)} at ${held.at}`);
+    if (isSummary ? message["first_seq"] !== held.at + 1 : message["type"] === "trade" && seq !== held.at + 1) this.faults.push(`${name} ${JSON.stringify(message)} at ${held.at}`);
     if (message["type"] === "bar" && events.slice(held.at, seq - 1).some((bar) => bar["closed"] === true)) this.faults.push(`${name} folded a closed bar between ${held.at} and ${seq}`);
     if (!isSteady) return;
     if (held.everyMs === 0 && seq !== held.at + 1) this.faults.push(`${name} hole before ${seq} in full mode`);
@@ -218,6 +223,10 @@ function shown(event: Entry | undefined, depth: unknown): Entry | undefined {
   return { ...event, depth, bids: side("bids"), asks: side("asks") };
 }
 
+function textOf(value: unknown): string {
+  return typeof value === "number" || typeof value === "string" ? String(value) : "";
+}
+
 function nameOf(topic: Entry): string {
-  return `${topicName(topic)}${topic["depth"] === undefined ? "" : String(topic["depth"])}`;
+  return `${topicName(topic)}${textOf(topic["depth"])}`;
 }
