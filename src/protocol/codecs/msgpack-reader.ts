@@ -70,7 +70,7 @@ class Reader {
 
   /** @param depth of the map itself */
   #map(count: number, depth: number): string {
-    this.#mayHold(count * 2, depth);
+    this.#enter(depth);
     const members: string[] = [];
     for (let i = 0; i < count; i++) {
       const key = this.value(depth + 1);
@@ -81,15 +81,13 @@ class Reader {
   }
 
   #array(count: number, depth: number): string {
-    this.#mayHold(count, depth);
+    this.#enter(depth);
     const entries: string[] = [];
     for (let i = 0; i < count; i++) entries.push(this.value(depth + 1));
     return `[${entries.join(",")}]`;
   }
 
-  /** Each entry has at least one byte. */
-  #mayHold(entries: number, depth: number): void {
-    if (entries > this.left) throw new SyntaxError("the bytes end within a value");
+  #enter(depth: number): void {
     if (depth >= DEPTH_MAX) throw new SyntaxError(`maps and arrays may be ${DEPTH_MAX} deep`);
   }
 
