@@ -116,6 +116,21 @@ describe("a sampled topic", () => {
     expect(bars.slice(0, 4).every((bar) => bar["closed"] === true)).toBe(true);
   });
 
+  it("tells closed bars that are not kept any more as a gap", async () => {
+    await rig.stop();
+    rig = await StreamRig.start({ ringBarsMax: 2 });
+    const [btc = 0] = rig.list("t:BTC-USD");
+    const client = await rig.session();
+    await client.ask({ type: "subscribe", id: 1, channel: "bars", symbols: ["t:BTC-USD"], interval: "1s", every_ms: 250 });
+    const start = Math.floor(rig.clock.nowMicros() / 1e6) * 1e6 - 20e6;
+    for (let second = 0; second < 6; second++) rig.trade(btc, 100 + second, { eventTime: micros(start + second * 1e6) });
+    rig.flush();
+    const gap = await client.next((m) => m.type === "gap");
+    expect(gap).toMatchObject({ channel: "bars", symbol: "t:BTC-USD", interval: "1s", epoch: "epoch1", from: 1, reason: "slow" });
+    expect((await data(client, 1))[0]).toMatchObject({ seq: Number(gap["to"]) + 1, closed: true });
+    expect(rig.sample("ticker_stream_sample_gaps_total")).toBe(1);
+  });
+
   it("is encoded and published once for all sessions of a phase, in the order in which they came", async () => {
     const [btc = 0] = rig.list("t:BTC-USD");
     const clients: StreamClient[] = [];
