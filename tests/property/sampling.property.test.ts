@@ -240,7 +240,8 @@ const LAGS_DETACHED: Step[] = [
   { do: "events", of: 0, count: 3, kind: "trade", size: 1, by: 0 },
   { do: "subscribe", client: 0, channel: { channel: "trades" }, mode: { every_ms: 5000 }, symbols: ["t:A"], recent: 0 },
   { do: "events", of: 0, count: 3, kind: "trade", size: 1, by: 0 }, { do: "resume", client: 0, mode: { every_ms: 5000 }, isStalled: true },
-  { do: "advance", ms: 1000 }, { do: "events", of: 0, count: 3, kind: "trade", size: 1, by: 0 }, { do: "advance", ms: 5500 }, { do: "advance", ms: 5500 },
+  { do: "subscribe", client: 0, channel: { channel: "quotes" }, mode: {}, symbols: ["t:B"], recent: 0 }, { do: "advance", ms: 90 },
+  { do: "events", of: 1, count: 3, kind: "quote", size: 1, by: 0 }, { do: "advance", ms: 1000 }, { do: "events", of: 0, count: 3, kind: "trade", size: 1, by: 0 }, { do: "advance", ms: 5500 },
 ];
 
 it("keeps every account, whatever changes its mode and when", async () => {
