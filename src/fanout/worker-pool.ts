@@ -27,8 +27,8 @@ const CHECK_MS = 500;
 const IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024;
 /** How often a worker that is behind is asked whether it has taken everything in, when no batch asks before. */
 const ANSWER_MS = 10;
-/** Bytes of one snapshot; what does not fit follows in the next, so that neither thread stops for long. */
-const SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024;
+/** Bytes of one snapshot; what does not fit follows in the next. One of trades takes 3 ms to make, 28 ms at 8 MiB. */
+const SNAPSHOT_BYTES_MAX = 1024 * 1024;
 /** A worker that failed is replaced after this, twice as long each time its replacement fails too. */
 const RESTART_MS = 250;
 const RESTART_MS_MAX = 10_000;

@@ -73,8 +73,8 @@ export class Account {
     if (message["from"] === undefined) return;
     const name = nameOf(message);
     const at = this.held.get(name);
-    const to = Number(message["to"]);
-    if (at === undefined || message["from"] !== at + 1 || to < at + 1) return void this.faults.push(`${name} gap ${String(message["from"])} to ${to} at ${at}`);
+    const [from, to] = [Number(message["from"]), Number(message["to"])];
+    if (at === undefined || from !== at + 1 || to < from) return void this.faults.push(`${name} gap ${from} to ${to} at ${at}`);
     this.#since.lost += to - at;
     this.lost += to - at;
     this.held.set(name, to);
