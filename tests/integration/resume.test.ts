@@ -6,7 +6,7 @@ import type { FanoutOptions } from "../../src/fanout/options.ts";
 import { entriesOf, type Entry, type Message, type StreamClient } from "../support/stream-client.ts";
 import { decodeCommand } from "../../src/protocol/commands.ts";
 import { micros } from "../../src/core/time.ts";
-import { instrument, StreamRig } from "../support/stream-rig.ts";
+import { instrument, READ_KEY, StreamRig } from "../support/stream-rig.ts";
 
 let rig: StreamRig;
 afterEach(() => rig.stop());
@@ -215,8 +215,9 @@ describe("which topics are resumed", () => {
     expect(client.of("trade", "t:BTC-USD")).toEqual([]);
   });
 
-  it("long ones in several frames, and a pong counts what was replayed", async () => {
-    const { client, btc } = await start();
+  it.each(["json", "msgpack"] as const)("long ones in several frames, in %s, and a pong counts what was replayed", async (encoding) => {
+    const { btc } = await start();
+    const client = await rig.session(READ_KEY, { encoding });
     trades(btc, 600);
     await client.ask({ type: "subscribe", id: 1, channel: "trades", symbols: ["t:BTC-USD"], ...from("t:BTC-USD", 100) });
     trades(btc, 5);

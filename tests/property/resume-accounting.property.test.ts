@@ -19,7 +19,7 @@ import { FakeServer, type FakeSocket } from "../support/fake-server.ts";
 import { entriesOf, type Entry } from "../support/stream-client.ts";
 import { instrument, keyRecord, READ_KEY, TEST_OPTIONS } from "../support/stream-rig.ts";
 
-const RUNS = Number(process.env["RESUME_RUNS"] ?? 1000);
+const RUNS = Number(process.env["RESUME_RUNS"] ?? 800);
 const SYMBOLS = ["t:A", "t:B", "u:C"];
 const RING_BARS = 2;
 const FIELDS: Readonly<Record<string, string>> = { trades: "price", quotes: "bid", bars: "close" };

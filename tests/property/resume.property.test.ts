@@ -15,7 +15,7 @@ import { RecordWriter } from "../../src/protocol/record.ts";
 import { barsSlot, QUOTES_SLOT, type Slot, topicKey, TRADES_SLOT } from "../../src/protocol/topic.ts";
 import { instrument } from "../support/stream-rig.ts";
 
-const RUNS = Number(process.env["RESUME_RUNS"] ?? 4000);
+const RUNS = Number(process.env["RESUME_RUNS"] ?? 2000);
 const SYMBOL = "t:A";
 
 interface Event {
@@ -145,7 +145,7 @@ it("answers every position as one with the whole history would", () => {
       expect(topic.resume(epoch, position, charsMax)).toEqual(expected(topic, epoch, position, kind, max));
     }
   }), { numRuns: RUNS });
-});
+}, 60_000);
 
 it("says what made room while a replay was on its way, and then goes on", () => {
   fc.assert(fc.property(fc.integer({ min: 2, max: 40 }), fc.integer({ min: 1, max: 300 }), fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 20 }), (max, before, meanwhile) => {
