@@ -127,6 +127,7 @@ const streamSettings = {
   TICKER_HARD_LIMIT_MS: millis(5000, 50, 600_000, "How long unsent bytes may stay over the hard limit."),
   TICKER_STUCK_MS: millis(30_000, 100, 600_000, "A lagging session that reads nothing for this long is closed with 4407."),
   TICKER_CLOSE_WAIT_MS: millis(5000, 50, 600_000, "How long a close waits for what is queued before it; then the connection is dropped."),
+  TICKER_START_TURN_MS: millis(5, 1, 600_000, "Time of a turn of the event loop that goes to beginning subscriptions; the rest begin in the next."),
   TICKER_START_PACING_BYTES: bytes(256 * KIB, 1024, 64 * MIB, "Unsent bytes above which a large subscription waits for the socket."),
   TICKER_NATIVE_BACKPRESSURE_MAX: bytes(16 * MIB, 64 * KIB, 1024 * MIB, "Unsent bytes above which the WebSocket library drops."),
   ALLOWED_ORIGINS: setting("", "", read.listOf(read.origin), "Browser origins; default any port of the same host."),

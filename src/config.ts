@@ -269,6 +269,7 @@ function fanoutOf(s: Settings): StreamOptions["fanout"] {
     pingAgeMaxMs: s.STREAM_PING_AGE_MAX_MS,
     stuckMs: s.TICKER_STUCK_MS,
     closeWaitMs: s.TICKER_CLOSE_WAIT_MS,
+    startTurnMs: s.TICKER_START_TURN_MS,
     startPacingBytes: s.TICKER_START_PACING_BYTES,
     nativeBackpressureMax: s.TICKER_NATIVE_BACKPRESSURE_MAX,
     allowedOrigins: s.ALLOWED_ORIGINS,

@@ -15,7 +15,7 @@ import type { FanoutOptions } from "./options.ts";
 import type { Outlets } from "./outlet.ts";
 import type { Places } from "./places.ts";
 import { sendError } from "./send-error.ts";
-import { say, type Session, type Waiting } from "./session.ts";
+import { say, type Session } from "./session.ts";
 import type { SubscribeCommands } from "./subscribe.ts";
 
 /** Commands that may wait until a subscription has begun. */
@@ -56,7 +56,9 @@ export class Dispatch {
     if (bytes > options.frameBytesMax) return this.fail(session, 413, `a frame may have ${options.frameBytesMax} bytes, found ${bytes}: send several frames`);
     if (!this.#takeToken(session, nowMs)) return;
     if (payload === "ping") return void session.socket?.send("pong");
-    this.#run(session, typeof payload === "string" ? decodeCommand(payload, options) : this.#binary(session, payload), nowMs);
+    const command = typeof payload === "string" ? decodeCommand(payload, options) : this.#binary(session, payload);
+    if (session.start === null && session.waiting === null) this.#run(session, command, nowMs);
+    else this.#wait(session, command);
   }
 
   /** Ends the session with an error and its close code. */
@@ -102,7 +104,7 @@ export class Dispatch {
     while (session.start === null && session.waiting !== null && session.phase === "open") {
       const command = session.waiting.shift();
       if (command === undefined) session.waiting = null;
-      else this.#subscription(session, command);
+      else this.#run(session, command, Math.floor(this.#parts.clock.monotonicMs()));
     }
   }
 
@@ -181,14 +183,14 @@ export class Dispatch {
     }
   }
 
-  /** In the order of arrival, also while a large subscription is still beginning. */
-  #subscription(session: Session, command: Waiting): void {
-    if (session.start !== null) {
-      const waiting = (session.waiting ??= []);
-      if (waiting.length >= WAITING_MAX) return this.#fault(session, command.id, 429, `${WAITING_MAX} commands wait for a subscription that is still beginning: wait for its answer`);
-      waiting.push(command);
-      return;
-    }
+  /** Answers come in the order of the commands, also while a large subscription is still beginning. */
+  #wait(session: Session, command: Command): void {
+    const waiting = (session.waiting ??= []);
+    if (waiting.length >= WAITING_MAX) this.#fault(session, command.id, 429, `${WAITING_MAX} commands wait for a subscription that is still beginning: wait for its answer`);
+    else waiting.push(command);
+  }
+
+  #subscription(session: Session, command: Extract<Command, { readonly type: "subscribe" | "unsubscribe" | "list" }>): void {
     if (!session.scopes.includes("read")) return this.#fault(session, command.id, 409, "the scope `read` is needed: use a key that has it");
     const { subscribe } = this.#parts;
     if (command.type === "subscribe") subscribe.subscribe(session, command.id, command.topics);

@@ -144,6 +144,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
     if (!listing || kind !== "trade") return;
     const frame = `{"type":"gap","channel":"trades","symbol":${JSON.stringify(listing.instrument.id)},"epoch":"${this.#parts.epoch}","missed":${missed},"reason":"upstream"}`;
     this.#publisher.notice(topicKey(index, TRADES_SLOT), listing, frame);
+    this.#lagging.notice(topicKey(index, TRADES_SLOT), frame);
   }
 
   changeKeys(change: KeyChange): void {

@@ -102,6 +102,12 @@ export class LaggingLane {
     }
   }
 
+  /** A control frame about a topic, to lagging sessions that hold it: they hear nothing natively. */
+  notice(key: TopicKey, json: string): void {
+    if (this.#lagging === 0) return;
+    for (const session of this.#parts.sessions) if (session.lag?.seqs.has(key)) say(session, json);
+  }
+
   closed(session: Session): void {
     this.#skipped.delete(session);
     if (session.lag !== null) this.#lagging--;

@@ -53,6 +53,8 @@ export interface FanoutOptions {
   readonly stuckMs: number;
   /** How long a close may wait for what is queued before it; then the connection is dropped. */
   readonly closeWaitMs: number;
+  /** Milliseconds of a turn of the loop that go to beginning subscriptions; the rest begin in the next turn, answers in order. */
+  readonly startTurnMs: number;
   /** Unsent bytes above which a large subscription waits for the socket. */
   readonly startPacingBytes: number;
   /** Unsent bytes above which the native library drops: far above every limit of ours. */

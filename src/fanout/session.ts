@@ -62,8 +62,6 @@ export interface Lag {
 /** `closing`: the reason is said, the close waits for what is queued before it. */
 export type Phase = "opening" | "redeeming" | "open" | "closing" | "closed";
 
-/** A command that waits until the subscriptions before it have been started. */
-export type Waiting = Extract<Command, { readonly type: "subscribe" | "unsubscribe" | "list" }>;
 
 export class Session {
   socket: Socket | null = null;
@@ -112,7 +110,8 @@ export class Session {
   recents: Map<TopicKey, number> | null = null;
   /** The subscription that is being started. */
   start: Start | null = null;
-  waiting: Waiting[] | null = null;
+  /** Commands that wait until the subscriptions before them have begun. */
+  waiting: Command[] | null = null;
 
   constructor(address: string) {
     this.address = address;

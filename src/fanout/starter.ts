@@ -24,8 +24,6 @@ import { say, covers, dropTopics, type Session, type Socket, type Start, type Wi
 const CHUNK_CHARS = 64 * 1024;
 /** Chunks that a session begins in one go, so that one large subscription does not hold up the others. */
 const CHUNKS_MAX = 4;
-/** Time of one turn of the loop that goes to beginning subscriptions: when many clients come back at once, they queue. */
-const TURN_MS = 5;
 
 export class Starter {
   readonly #clock: Clock;
@@ -80,7 +78,7 @@ export class Starter {
   #hasTime(): boolean {
     const nowMs = this.#clock.monotonicMs();
     if (Number.isNaN(this.#turnEndMs)) {
-      this.#turnEndMs = nowMs + TURN_MS;
+      this.#turnEndMs = nowMs + this.#options.startTurnMs;
       this.#clock.endOfTurn(() => this.#turn());
     }
     return nowMs < this.#turnEndMs;

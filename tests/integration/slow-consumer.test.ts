@@ -125,6 +125,19 @@ describe("a client that stops reading", () => {
     expect(await slow.closed()).toBe(4407);
   });
 
+  it("is told while it lags what the venue itself has lost", async () => {
+    await start();
+    const [a = 0] = rig.list("t:A");
+    const slow = await rig.session();
+    await slow.ask({ type: "subscribe", id: 1, channel: "trades", symbols: ["t:A"] });
+    slow.socket.pause();
+    await publishUntil((i) => rig.trade(a, 100 + i), () => lagging() === 1);
+    rig.pipeline.lost(a, "trade", 7);
+    slow.socket.resume();
+    expect(await slow.next((m) => m.type === "gap" && m["reason"] === "upstream")).toMatchObject({ channel: "trades", symbol: "t:A", missed: 7 });
+    await slow.next((m) => m.type === "caught_up");
+  });
+
   it("may go on subscribing and unsubscribing while it lags", async () => {
     await start();
     const [a = 0, b = 0] = rig.list("t:A", "t:B");

@@ -21,7 +21,7 @@ export const TEST_OPTIONS: FanoutOptions = {
   topicsPerSessionMax: 3_000, symbolsPerFrameMax: 500, topicsPerAnswerMax: 100, subscriptionsMax: 5_000_000, sessionsMax: 25_000, unauthenticatedMax: 12_500,
   sessionsPerKeyMax: 100, sessionsPerAddressMax: 20_000, frameBytesMax: 65_536, frameBytesDropped: 131_072, frameBytesBeforeAuthMax: 4_096,
   commandsPerS: 20, commandsBurst: 40, commandsRefusedMax: 100, malformedPerMinuteMax: 5, recentTradesMax: 256, ringTradesMax: 4_096, ringBarsMax: 64,
-  ringBytesMax: 256 << 20, startPacingBytes: 256 << 10, nativeBackpressureMax: 16 << 20,
+  ringBytesMax: 256 << 20, startTurnMs: 5, startPacingBytes: 256 << 10, nativeBackpressureMax: 16 << 20,
   batchesInFlightMax: 64, softLimitBytes: 64 << 10, hardLimitBytes: 1 << 20, hardLimitMs: 5_000, pingAgeMaxMs: 1_000, stuckMs: 30_000, closeWaitMs: 5_000, allowedOrigins: [], trustedProxies: [],
 };
 

@@ -31,7 +31,7 @@ describe("the defaults", () => {
       topicsPerSessionMax: 3000, symbolsPerFrameMax: 500, topicsPerAnswerMax: 100, subscriptionsMax: 5_000_000, sessionsMax: 25_000,
       unauthenticatedMax: 12_500, sessionsPerKeyMax: 100, sessionsPerAddressMax: 20_000, frameBytesMax: 65_536, frameBytesDropped: 131_072,
       frameBytesBeforeAuthMax: 4096, commandsPerS: 20, commandsBurst: 40, commandsRefusedMax: 100, malformedPerMinuteMax: 5, recentTradesMax: 256,
-      ringTradesMax: 4096, ringBarsMax: 64, ringBytesMax: 268_435_456, startPacingBytes: 262_144, nativeBackpressureMax: 16_777_216,
+      ringTradesMax: 4096, ringBarsMax: 64, ringBytesMax: 268_435_456, startTurnMs: 5, startPacingBytes: 262_144, nativeBackpressureMax: 16_777_216,
     });
   });
 
