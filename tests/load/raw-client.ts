@@ -11,6 +11,9 @@ const SEQ = Buffer.from('"seq":');
 const TEXT = 0x81;
 const PING = 0x89;
 const PONG = 0x8a;
+const CLOSE = 0x88;
+/** Status 1000 of a close frame (RFC 6455, 7.4.1). */
+const CLOSE_NORMAL = Buffer.from([3, 232]);
 const OPENING_BRACKET = 91;
 
 /** What a load test wants to know of what arrives. Called per frame, so it must be cheap. */
@@ -64,6 +67,11 @@ export class RawClient {
 
   close(): void {
     this.#socket?.destroy();
+  }
+
+  /** Says goodbye with a close frame; the server ends the connection. */
+  leave(): void {
+    this.#frame(CLOSE, CLOSE_NORMAL);
   }
 
   /** Client frames are masked; a mask of zeros is a mask. */

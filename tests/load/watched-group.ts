@@ -82,14 +82,14 @@ export class WatchedGroup extends LoadGroup {
   }
 
   override data(client: RawClient, payload: Buffer, from: number, to: number): void {
-    if (payload[from + MEMBER_LETTER_AT] === LETTER_N) {
+    const topic = topicOfFrame(payload, from);
+    if (topic < 0) {
       this.snapshots++;
       return;
     }
     const messages = countMessages(payload, from, to);
     this.deliveries += messages;
     if (client.index === 0) this.bytesOfFirst += to - from + FRAME_HEAD_BYTES;
-    const topic = topicAt(payload, from + SYMBOL_DIGITS_AT);
     const place = client.index * this.#source.topics + topic;
     const first = firstSequence(payload, from);
     const last = first + messages - 1;
@@ -192,8 +192,10 @@ export class WatchedGroup extends LoadGroup {
   }
 }
 
-/** The symbol's number as written by `symbolName`, three digits. */
-function topicAt(payload: Buffer, at: number): number {
+/** The number of the symbol of a data frame of single events; -1 of a snapshot. */
+export function topicOfFrame(payload: Buffer, from: number): number {
+  if (payload[from + MEMBER_LETTER_AT] === LETTER_N) return -1;
+  const at = from + SYMBOL_DIGITS_AT;
   return ((payload[at] ?? 0) - 48) * 100 + ((payload[at + 1] ?? 0) - 48) * 10 + ((payload[at + 2] ?? 0) - 48);
 }
 
