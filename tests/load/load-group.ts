@@ -75,10 +75,10 @@ export class LoadGroup implements FrameListener {
     await this.#answered(this.clients.length);
   }
 
-  /** The same one client at a time, so that the server takes them in this order. */
-  async subscribeInTurn(symbolsOf: (client: number) => readonly number[], options: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  /** The same one client at a time, so that the server takes them in this order. @param clients some of those that are open */
+  async subscribeInTurn(symbolsOf: (client: number) => readonly number[], options: Readonly<Record<string, unknown>>, clients: readonly RawClient[]): Promise<void> {
     this.#answers = 0;
-    for (const [i, client] of this.clients.entries()) {
+    for (const [i, client] of clients.entries()) {
       client.send(subscription(symbolsOf(client.index), options));
       await this.#answered(i + 1);
     }
