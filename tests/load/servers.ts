@@ -102,6 +102,10 @@ function serverOf(name: "ours" | "bare", child: ChildProcess, ports: Pick<BenchS
   const pid = child.pid ?? 0;
   if (isPinned) pin(pid, "0");
   for (const producer of producers) producer.resume();
+  let isStopping = false;
+  child.once("exit", (code, signal) => {
+    if (!isStopping) console.error(`${name}: the server ended by itself, exit code ${code}, signal ${signal}: what follows is not to be trusted`);
+  });
   const sendLines = (text: string): void => {
     for (const producer of producers) producer.write(text, "latin1");
   };
@@ -121,6 +125,7 @@ function serverOf(name: "ours" | "bare", child: ChildProcess, ports: Pick<BenchS
     },
     rss: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]) * 1024,
     async stop() {
+      isStopping = true;
       for (const producer of producers) producer.destroy();
       const exited = new Promise((resolve) => child.once("exit", resolve));
       child.stdin?.end();
