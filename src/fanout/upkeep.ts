@@ -53,7 +53,8 @@ export class Upkeep {
     if (sessions.length === 0) return;
     const nowMs = Math.floor(clock.monotonicMs());
     this.#parts.dispatch.tendClosing(nowMs);
-    const periodMs = Math.min(1000, options.pingMs, options.authTimeoutMs);
+    // Each session four times within its ping period, so that no ping is late by more than a quarter.
+    const periodMs = Math.min(1000, options.pingMs / 4, options.authTimeoutMs);
     const visits = Math.min(sessions.length, Math.ceil((sessions.length * SWEEP_MS) / periodMs));
     const pingsMax = Math.ceil((options.pingsPerSMax * SWEEP_MS) / 1000);
     let pings = 0;

@@ -2,7 +2,8 @@
  * Decides when accepted events leave: at once while the loop is idle, after a window as long as the last turn under load.
  *
  * The rule of the architecture page, "When bytes leave": after a turn of the loop that took 1 ms or more the next flush
- * waits as long as that turn took, at most `maxMs` - unless the loop has been idle since, because then it keeps up.
+ * waits as long as that turn took, at most `maxMs` - unless the loop has been idle since or a single event has come since,
+ * because then it keeps up.
  * Path: hot; one `endOfTurn` a flush, nothing per event.
  */
 import type { Clock } from "../core/clock.ts";
@@ -34,10 +35,14 @@ export class FlushWindow {
     this.#flush = flush;
   }
 
-  /** The end of a read: flush now, or when the window closes. @param more flush at the end of this turn instead of now */
-  endOfRead(more: boolean): void {
+  /**
+   * The end of a read: flush now, or when the window closes.
+   * @param more flush at the end of this turn instead of now
+   * @param events accepted since the last flush
+   */
+  endOfRead(more: boolean, events: number): void {
     if (this.#waiting) return;
-    const waitMs = this.#openUntilMs === 0 ? 0 : this.#openUntilMs - this.#clock.monotonicMs();
+    const waitMs = this.#openUntilMs === 0 || events <= 1 ? 0 : this.#openUntilMs - this.#clock.monotonicMs();
     if (waitMs > 0 && this.#clock.idleMs() - this.#idleAtTurnEndMs < IDLE_MS) {
       this.#waiting = true;
       this.windows++;

@@ -45,6 +45,8 @@ export class Pipeline implements EventSink, Component, MetricSource {
   readonly #rejected: Record<RejectReason, number> = { stale: 0, crossed: 0, non_positive: 0, malformed: 0, future: 0, unknown_instrument: 0, wrong_venue: 0 };
   #flagged = 0;
   #flushes = 0;
+  /** Events accepted since the last flush. */
+  #unflushed = 0;
   #lost = 0;
   #refusedInstruments = 0;
 
@@ -60,7 +62,7 @@ export class Pipeline implements EventSink, Component, MetricSource {
   async start(): Promise<void> {
     this.#barTimer = this.#clock.every(BAR_TICK_MS, () => {
       this.#bars.tick(this.#clock.nowMicros());
-      if (this.#writer.count > 0) this.#window.endOfRead(false);
+      this.endOfRead(false);
     });
   }
 
@@ -88,7 +90,8 @@ export class Pipeline implements EventSink, Component, MetricSource {
   event(event: MarketEvent): RejectReason | null {
     const instrument = this.#instruments[event.instrument];
     const reason = instrument === undefined ? "unknown_instrument" : this.#accept(event, instrument);
-    if (reason !== null) this.#rejected[reason]++;
+    if (reason === null) this.#unflushed++;
+    else this.#rejected[reason]++;
     return reason;
   }
 
@@ -99,7 +102,7 @@ export class Pipeline implements EventSink, Component, MetricSource {
   }
 
   endOfRead(more: boolean): void {
-    if (this.#writer.count > 0) this.#window.endOfRead(more);
+    if (this.#writer.count > 0) this.#window.endOfRead(more, this.#unflushed);
   }
 
   /** Hands over what has been accepted. */
@@ -107,6 +110,7 @@ export class Pipeline implements EventSink, Component, MetricSource {
     const writer = this.#writer;
     if (writer.count === 0) return;
     this.#flushes++;
+    this.#unflushed = 0;
     const batch: RecordBatch = writer;
     for (const sink of this.#sinks) sink.batch(batch);
     writer.clear();
