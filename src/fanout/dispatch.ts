@@ -168,7 +168,7 @@ export class Dispatch {
     say(session, `{"type":"authenticated"${idJson(id)},"session":"${session.id}","key_id":${JSON.stringify(grant.keyId)},"scopes":${
       JSON.stringify(grant.scopes)},"encoding":"${session.codec.encoding}","heartbeat_ms":${options.heartbeatMs},"limits":{"topics":${options.topicsPerSessionMax},"frame_bytes":${
       options.frameBytesMax},"commands_per_s":${options.commandsPerS}}}`);
-    session.socket?.subscribe(outlets.subscriptionsOf(session).everybody);
+    session.socket?.subscribe(outlets.subscriptionsOf(session).beatOf(session));
   }
 
   #run(session: Session, command: Command, nowMs: number): void {

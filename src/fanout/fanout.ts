@@ -19,6 +19,7 @@ import { Directory } from "./directory.ts";
 import { Dispatch } from "./dispatch.ts";
 import type { KeyTable } from "./key-table.ts";
 import { LaggingLane } from "./lagging.ts";
+import { OpenPings } from "./open-pings.ts";
 import type { FanoutOptions } from "./options.ts";
 import { Outlets } from "./outlet.ts";
 import { Places } from "./places.ts";
@@ -82,6 +83,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
     this.#parts = parts;
     this.#cache = new RecordCache(options);
     this.#places = new Places(parts.placeTable);
+    const sending = { clock, options, sessions: this.#sessions, pings: new OpenPings() };
     const kept = { directory: this.#directory, cache: this.#cache };
     const publish: Publish = (topic, frame, isBinary) => this.#server.publish(topic, frame, isBinary);
     this.#sampler = new Sampler({ clock, epoch: parts.epoch, ...kept, outlets: this.#outlets, publish });
@@ -93,9 +95,9 @@ export class Fanout implements RecordSink, Component, MetricSource {
     this.#publisher = new Publisher(this.#directory, this.#cache, this.#outlets, this.#sampler, publish);
     this.#starter = new Starter(clock, options, held, (session) => this.#dispatch.started(session));
     this.#subscribe = new SubscribeCommands(options, { ...held, starter: this.#starter, counters: this.#counters }, parts.demand);
-    this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, outlets: this.#outlets, onAuthenticated: (session) => this.#opening.delete(session) });
-    this.#upkeep = new Upkeep({ clock, options, sessions: this.#sessions, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, counters: this.#counters });
-    this.#lagging = new LaggingLane({ clock, epoch: parts.epoch, options, sessions: this.#sessions, ...kept, outlets: this.#outlets, positions: this.#positions, changes: this.#changes, sampleCatchUp, dispatch: this.#dispatch });
+    this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, outlets: this.#outlets, onAuthenticated: (session) => this.#authenticated(session) });
+    this.#upkeep = new Upkeep({ ...sending, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, counters: this.#counters });
+    this.#lagging = new LaggingLane({ ...sending, epoch: parts.epoch, ...kept, outlets: this.#outlets, positions: this.#positions, changes: this.#changes, sampleCatchUp, dispatch: this.#dispatch });
     this.#server = (parts.createServer ?? ((o, e) => new SocketServer(o, e)))(options, this.#socketEvents());
   }
 
@@ -204,6 +206,11 @@ export class Fanout implements RecordSink, Component, MetricSource {
     const afterMs = 500 + Math.floor(Math.random() * Math.min(30_000, 500 + total * 2));
     say(session, `{"type":"goodbye","code":503,"reason":"draining","reconnect":true,"reconnect_after_ms":${afterMs}}`);
     this.#dispatch.end(session, 1012, STREAM_ERRORS[503]);
+  }
+
+  #authenticated(session: Session): void {
+    this.#opening.delete(session);
+    this.#sampler.phaseOf(session);
   }
 
   #socketEvents(): SocketEvents {

@@ -10,6 +10,7 @@ import type { TopicKey } from "../protocol/topic.ts";
 import { CatchUp } from "./catch-up.ts";
 import type { Directory } from "./directory.ts";
 import type { Dispatch } from "./dispatch.ts";
+import type { OpenPings } from "./open-pings.ts";
 import type { FanoutOptions } from "./options.ts";
 import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
@@ -19,9 +20,9 @@ import type { SamplingChanges } from "./sampling-changes.ts";
 import { say, type Session } from "./session.ts";
 
 const SWEEP_MS = 50;
-/** Sessions looked at in one sweep; more are visited in turn. */
+/** Sessions whose unsent bytes are looked at in one sweep; more are visited in turn. */
 const VISITS_MAX = 5_000;
-/** A session's unsent bytes are looked at in every tenth sweep, its ping in each. */
+/** A live session's unsent bytes are looked at in every tenth sweep: at 10,000 sessions the question alone cost a twentieth of a core. */
 const BYTES_TURNS = 10;
 /** Topic switches in one turn: one costs 0.3 us. */
 const SWITCHES_MAX = 20_000;
@@ -31,6 +32,7 @@ export interface LaggingParts {
   readonly epoch: string;
   readonly options: FanoutOptions;
   readonly sessions: readonly Session[];
+  readonly pings: OpenPings;
   readonly directory: Directory;
   readonly cache: RecordCache;
   readonly outlets: Outlets;
@@ -46,7 +48,9 @@ export class LaggingLane {
   #timer: Timer | null = null;
   #next = 0;
   #turn = 0;
-  #lagging = 0;
+  readonly #lagging = new Set<Session>();
+  /** Their ping is overdue, but they are still being started, or lag anyway. */
+  readonly #late = new Set<Session>();
   #entered = { bytes: 0, ping: 0, worker: 0 };
   /** Lagging only because of us, and not served yet. */
   readonly #skipped = new Set<Session>();
@@ -107,22 +111,22 @@ export class LaggingLane {
 
   /** A control frame about a topic, to lagging sessions that hold it: they hear nothing natively. */
   notice(key: TopicKey, json: string): void {
-    if (this.#lagging === 0) return;
-    for (const session of this.#parts.sessions) if (session.lag?.seqs.has(key)) say(session, json);
+    for (const session of this.#lagging) if (session.lag?.seqs.has(key)) say(session, json);
   }
 
   closed(session: Session): void {
     this.#skipped.delete(session);
-    if (session.lag !== null) this.#lagging--;
+    this.#lagging.delete(session);
+    this.#late.delete(session);
     session.lag = null;
   }
 
   samples(): MetricSample[] {
     const counter = (name: string, help: string, value: number, labels: Record<string, string> = {}): MetricSample => ({ name, help, type: "counter", labels, value });
-    const live = this.#parts.sessions.length - this.#lagging;
+    const live = this.#parts.sessions.length - this.#lagging.size;
     return [
       { name: "ticker_stream_lane_sessions", help: "Connections by lane", type: "gauge", labels: { lane: "live" }, value: live },
-      { name: "ticker_stream_lane_sessions", help: "Connections by lane", type: "gauge", labels: { lane: "lagging" }, value: this.#lagging },
+      { name: "ticker_stream_lane_sessions", help: "Connections by lane", type: "gauge", labels: { lane: "lagging" }, value: this.#lagging.size },
       counter("ticker_stream_lagging_total", "Times a session went to the lagging lane", this.#entered.bytes, { reason: "unsent_bytes" }),
       counter("ticker_stream_lagging_total", "Times a session went to the lagging lane", this.#entered.ping, { reason: "ping_age" }),
       counter("ticker_stream_lagging_total", "Times a session went to the lagging lane", this.#entered.worker, { reason: "worker_behind" }),
@@ -133,34 +137,58 @@ export class LaggingLane {
   }
 
   #sweep(): void {
-    const { clock, sessions } = this.#parts;
-    const nowMs = Math.floor(clock.monotonicMs());
-    let switches = 0;
-    this.#turn = (this.#turn + 1) % BYTES_TURNS;
-    for (let visits = Math.min(sessions.length, VISITS_MAX); visits > 0 && switches < SWITCHES_MAX; visits--) {
-      if (this.#next >= sessions.length) this.#next = 0;
-      const session = sessions[this.#next++];
-      if (session === undefined || session.phase !== "open") continue;
-      if (session.lag === null) switches += this.#watch(session, nowMs);
-      else this.#judge(session, nowMs);
+    const nowMs = Math.floor(this.#parts.clock.monotonicMs());
+    const switches = this.#watchPings(nowMs);
+    this.#watchBytes(nowMs, switches);
+    const turns = Math.ceil(this.#lagging.size / VISITS_MAX);
+    this.#turn++;
+    for (const session of this.#lagging) {
+      if (session.phase === "open" && session.place % turns === this.#turn % turns) this.#judge(session, nowMs);
     }
   }
 
   /** How many topics were switched. */
-  #watch(session: Session, nowMs: number): number {
-    const { options } = this.#parts;
+  #watchPings(nowMs: number): number {
+    const { pings, options } = this.#parts;
+    let switches = 0;
+    for (const session of [...this.#late]) {
+      this.#late.delete(session);
+      switches += this.#overdue(session, nowMs);
+    }
+    while (switches < SWITCHES_MAX) {
+      const session = pings.takeOverdue(nowMs - options.pingAgeMaxMs);
+      if (session === null) break;
+      switches += this.#overdue(session, nowMs);
+    }
+    return switches;
+  }
+
+  #overdue(session: Session, nowMs: number): number {
+    if (session.phase !== "open" || session.pingOpenMs === 0) return 0;
+    const ageMs = nowMs - session.pingOpenMs;
     // A large subscription that is still beginning fills the socket on purpose, and waits for it: it lags only when that does not help.
-    const isStarting = session.start !== null;
-    const bytesMax = isStarting ? options.hardLimitBytes : options.softLimitBytes;
-    const ageMaxMs = isStarting ? options.stuckMs : options.pingAgeMaxMs;
+    if (session.lag === null && (session.start === null || ageMs > this.#parts.options.stuckMs)) return this.#fallBehind(session, nowMs, "ping");
+    this.#late.add(session);
+    return 0;
+  }
+
+  #watchBytes(nowMs: number, switched: number): void {
+    const { options, sessions } = this.#parts;
+    let switches = switched;
+    for (let visits = Math.min(VISITS_MAX, Math.ceil(sessions.length / BYTES_TURNS)); visits > 0 && switches < SWITCHES_MAX; visits--) {
+      if (this.#next >= sessions.length) this.#next = 0;
+      const session = sessions[this.#next++];
+      if (session === undefined || session.phase !== "open" || session.lag !== null) continue;
+      const bytesMax = session.start === null ? options.softLimitBytes : options.hardLimitBytes;
+      if ((session.socket?.getBufferedAmount() ?? 0) > bytesMax) switches += this.#fallBehind(session, nowMs, "bytes");
+    }
+  }
+
+  /** How many topics were switched. */
+  #fallBehind(session: Session, nowMs: number, why: "bytes" | "ping"): number {
+    this.#entered[why]++;
     const ageMs = session.pingOpenMs === 0 ? 0 : nowMs - session.pingOpenMs;
-    // The library is asked for unsent bytes in turn: at 10,000 sessions the question alone cost a twentieth of a core.
-    if (ageMs <= ageMaxMs && session.place % BYTES_TURNS !== this.#turn) return 0;
-    const unsentBytes = session.socket?.getBufferedAmount() ?? 0;
-    if (unsentBytes <= bytesMax && ageMs <= ageMaxMs) return 0;
-    if (unsentBytes > bytesMax) this.#entered.bytes++;
-    else this.#entered.ping++;
-    const switches = this.#enter(session, nowMs, ageMs, unsentBytes);
+    const switches = this.#enter(session, nowMs, ageMs, session.socket?.getBufferedAmount() ?? 0);
     this.#ping(session, nowMs);
     return switches;
   }
@@ -178,7 +206,7 @@ export class LaggingLane {
     session.detached = null;
     session.lag = { seqs, folded: 0, lost: 0, condensed: 0, served: 0, progressMs: nowMs, overHardMs: 0 };
     session.messagesBase += before - positions.sumOf(session);
-    this.#lagging++;
+    this.#lagging.add(session);
     say(session, `{"type":"lagging","since":${clock.nowMicros()},"age_ms":${ageMs},"unsent_bytes":${unsentBytes}}`);
     return seqs.size;
   }
@@ -222,7 +250,7 @@ export class LaggingLane {
     session.lag = null;
     for (const key of session.samples?.keys() ?? []) changes.detach(session, key, lag.seqs.get(key) ?? 0);
     session.messagesBase += before - positions.sumOf(session);
-    this.#lagging--;
+    this.#lagging.delete(session);
     this.#left++;
     this.#folded += lag.folded;
     this.#lost += lag.lost;
@@ -237,7 +265,7 @@ export class LaggingLane {
   }
 
   #ping(session: Session, nowMs: number): void {
-    if (session.pingOpenMs === 0) session.pingOpenMs = nowMs;
+    if (session.pingOpenMs === 0) this.#parts.pings.sent(session, nowMs);
     session.lastPingMs = nowMs;
     session.socket?.ping();
   }

@@ -83,9 +83,9 @@ export class Publisher {
     }
   }
 
-  /** A control frame to all authenticated sessions. */
-  everybody(json: string): void {
-    for (const { codec, subscriptions } of this.#outlets.all) this.#publish(subscriptions.everybody, codec.control(json), codec.isBinary);
+  /** A heartbeat to all authenticated sessions of a phase. */
+  beat(phase: number, json: string): void {
+    for (const { codec, subscriptions } of this.#outlets.all) this.#publish(subscriptions.beatNameOf(phase), codec.control(json), codec.isBinary);
   }
 
   #book(batch: RecordBatch, at: number, topic: TopicKey, listing: Listing): void {

@@ -20,6 +20,12 @@ export function setOf(everyMs: EveryMs, phase: number): number {
   return EVERY_MS.indexOf(everyMs) * PHASES + phase;
 }
 
+/** The first heartbeat of a phase after `afterMs`, milliseconds: where the period allows, in the turn of its samples, so that both leave in one write. */
+export function nextBeatMs(phase: number, periodMs: number, afterMs: number): number {
+  const offsetMs = OFFSETS_MS[phase] ?? 0;
+  return offsetMs + periodMs * (Math.floor((afterMs - offsetMs) / periodMs) + 1);
+}
+
 export function phaseOf(set: number): number {
   return set % PHASES;
 }

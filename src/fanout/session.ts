@@ -97,7 +97,7 @@ export class Session {
   readonly topics: TopicKey[] = [];
   /** Those of `topics` that are held for a loose wildcard. */
   members: Set<TopicKey> | null = null;
-  /** Its phase among those that sample; -1: it has sampled nothing yet. */
+  /** Its phase: when it gets its samples and heartbeats; -1: not authenticated yet. */
   samplePhase = -1;
   /** The interval of each of `topics` that is sampled now. */
   samples: Map<TopicKey, EveryMs> | null = null;

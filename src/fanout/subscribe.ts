@@ -143,7 +143,7 @@ export class SubscribeCommands {
   /** The session gets no more data: its close must not starve behind them. */
   closing(session: Session): void {
     const subscriptions = this.#outlets.subscriptionsOf(session);
-    session.socket?.unsubscribe(subscriptions.everybody);
+    session.socket?.unsubscribe(subscriptions.beatOf(session));
     for (const key of session.topics) subscriptions.release(session, key);
     for (const key of session.start?.temporary ?? []) subscriptions.release(session, key);
     for (const wildcard of session.wildcards ?? []) subscriptions.releaseWildcard(session, wildcard);

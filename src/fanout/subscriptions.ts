@@ -19,8 +19,6 @@ export class Subscriptions {
   readonly sampled = new Map<SampleId, number>();
   /** Sum of all. */
   total = 0;
-  /** The native topic of everything that all authenticated sessions of the encoding get. */
-  readonly everybody: string;
   readonly #prefix: string;
   readonly #names: string[] = [];
   readonly #wildcardNames: string[] = [];
@@ -28,13 +26,21 @@ export class Subscriptions {
   /** @param prefix of native topic names, so that encodings do not meet */
   constructor(prefix: string) {
     this.#prefix = prefix;
-    this.everybody = `${prefix}all`;
   }
 
   /** Makes room for the topics of one more instrument and venue. */
   reserve(keyEnd: number, venueEnd: number): void {
     if (keyEnd > this.counts.length) this.counts = grown(this.counts, keyEnd);
     if (venueEnd * SLOTS > this.wildcardCounts.length) this.wildcardCounts = grown(this.wildcardCounts, venueEnd * SLOTS);
+  }
+
+  /** The native topic of the heartbeats of a phase. */
+  beatNameOf(phase: number): string {
+    return `${this.#prefix}h${phase}`;
+  }
+
+  beatOf(session: Session): string {
+    return this.beatNameOf(session.samplePhase);
   }
 
   nameOf(key: TopicKey): string {

@@ -9,9 +9,11 @@ import { STATUS_SLOT, topicKey } from "../protocol/topic.ts";
 import type { FanoutCounters } from "./counters.ts";
 import type { Directory, VenueListing } from "./directory.ts";
 import type { Dispatch } from "./dispatch.ts";
+import type { OpenPings } from "./open-pings.ts";
 import type { FanoutOptions } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
 import type { RecordCache } from "./record-cache.ts";
+import { nextBeatMs, PHASES } from "./sampling-grid.ts";
 import type { Session } from "./session.ts";
 
 const SWEEP_MS = 25;
@@ -20,6 +22,7 @@ export interface UpkeepParts {
   readonly clock: Clock;
   readonly options: FanoutOptions;
   readonly sessions: readonly Session[];
+  readonly pings: OpenPings;
   readonly dispatch: Dispatch;
   readonly directory: Directory;
   readonly cache: RecordCache;
@@ -32,15 +35,18 @@ export class Upkeep {
   #sweepTimer: Timer | null = null;
   #heartbeatTimer: Timer | null = null;
   #next = 0;
+  /** Heartbeats up to here have been sent. */
+  #beatenMs = 0;
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts;
   }
 
   start(): void {
-    const { clock, options } = this.#parts;
+    const { clock } = this.#parts;
     this.#sweepTimer = clock.every(SWEEP_MS, () => this.#sweep());
-    this.#heartbeatTimer = clock.every(options.heartbeatMs, () => this.#heartbeat());
+    this.#beatenMs = clock.monotonicMs();
+    this.#armHeartbeat();
   }
 
   stop(): void {
@@ -70,7 +76,7 @@ export class Upkeep {
 
   /** Whether a ping was sent. */
   #visit(session: Session, nowMs: number): boolean {
-    const { options, dispatch, counters } = this.#parts;
+    const { options, dispatch, counters, pings } = this.#parts;
     if (session.phase === "opening" || session.phase === "redeeming") {
       if (nowMs - session.openedMs >= options.authTimeoutMs) dispatch.fail(session, 404, `no \`auth\` within ${options.authTimeoutMs} ms`);
       return false;
@@ -84,7 +90,7 @@ export class Upkeep {
     const sinceMs = nowMs - session.lastPingMs;
     if (sinceMs < options.pingMs || (sinceMs < options.pingIdleMs && !this.#wasSent(session))) return false;
     session.lastPingMs = nowMs;
-    session.pingOpenMs = nowMs;
+    pings.sent(session, nowMs);
     session.socket?.ping();
     counters.pings++;
     return true;
@@ -101,11 +107,24 @@ export class Upkeep {
     return false;
   }
 
+  #armHeartbeat(): void {
+    const { clock, options } = this.#parts;
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (let phase = 0; phase < PHASES; phase++) nextMs = Math.min(nextMs, nextBeatMs(phase, options.heartbeatMs, this.#beatenMs));
+    this.#heartbeatTimer = clock.after(Math.max(0, Math.ceil(nextMs - clock.monotonicMs())), () => this.#heartbeat());
+  }
+
+  /** Sessions get theirs by phase: 10,000 in one turn would stall the loop for 60 ms. */
   #heartbeat(): void {
-    const { clock, directory, publisher } = this.#parts;
-    const nowMs = Math.floor(clock.monotonicMs());
-    const feeds = directory.venues().map((venue) => this.#feedJson(venue, nowMs)).join(",");
-    publisher.everybody(`{"type":"heartbeat","time":${clock.nowMicros()},"feeds":{${feeds}}}`);
+    const { clock, options, directory, publisher } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    const feeds = directory.venues().map((venue) => this.#feedJson(venue, Math.floor(nowMs))).join(",");
+    const json = `{"type":"heartbeat","time":${clock.nowMicros()},"feeds":{${feeds}}}`;
+    for (let phase = 0; phase < PHASES; phase++) {
+      if (nextBeatMs(phase, options.heartbeatMs, this.#beatenMs) <= nowMs) publisher.beat(phase, json);
+    }
+    this.#beatenMs = nowMs;
+    this.#armHeartbeat();
   }
 
   #feedJson(venue: VenueListing, nowMs: number): string {
