@@ -6,6 +6,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["tests/**/*.test.ts"],
+    globalSetup: "tests/support/servers.ts",
     testTimeout: 20_000,
     hookTimeout: 20_000,
     maxWorkers: 2,

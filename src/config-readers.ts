@@ -4,6 +4,7 @@
 import { isIP } from "node:net";
 import type { FeedSpec } from "./compose/stream-options.ts";
 import { SCOPES, type Scope } from "./ports/access.ts";
+import { LIMIT_NAMES, limitOfText } from "./ports/limits.ts";
 
 /** A fault of one variable: the sentence says what was expected and what was found. */
 export class SettingFault extends Error {
@@ -144,8 +145,6 @@ export const bootstrapKey: Reader<BootstrapKey> = (text) => {
   return { scope, key };
 };
 
-const RATE = /^(\d+)\/(s|min|h)$/;
-
 /** `off`, or JSON by name: `{"orders.batch":"1000/min"}`. */
 export const rateLimits: Reader<"off" | Readonly<Record<string, string>>> = (text) => {
   if (text === "off") return "off";
@@ -159,7 +158,8 @@ export const rateLimits: Reader<"off" | Readonly<Record<string, string>>> = (tex
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return refuse(expected, text);
   const limits: Record<string, string> = {};
   for (const [name, rate] of Object.entries(parsed)) {
-    if (typeof rate !== "string" || !RATE.test(rate)) throw new SettingFault(`expected a rate such as 10/s, 1000/min or 5/h for "${name}", found ${JSON.stringify(rate)}`);
+    if (!LIMIT_NAMES.some((known) => known === name)) throw new SettingFault(`expected names of limits (${LIMIT_NAMES.join(", ")}), found "${name}"`);
+    if (typeof rate !== "string" || limitOfText(rate) === null) throw new SettingFault(`expected a rate such as 10/s, 1000/min or 5/h for "${name}", found ${JSON.stringify(rate)}`);
     limits[name] = rate;
   }
   return limits;

@@ -20,6 +20,13 @@ export interface Config {
   readonly logSweepMs: number;
   /** Absolute. */
   readonly dataDir: string;
+  /** Null: embedded. */
+  readonly databaseUrl: string | null;
+  readonly redisUrl: string | null;
+  readonly databaseTimeoutMs: number;
+  readonly databaseConnectionsMax: number;
+  /** By name; `off`: none. */
+  readonly rateLimits: Settings["RATE_LIMITS"];
   readonly httpPort: number;
   readonly shutdownMs: number;
   readonly readyWaitMs: number;
@@ -39,7 +46,7 @@ export interface Config {
   /** What the stream thread gets, without the keys. */
   readonly stream: Omit<StreamOptions, "keys">;
   /** Of parts to come; checked already. */
-  readonly later: Pick<Settings, "RATE_LIMITS" | "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE" | "PAPER_BALANCE">;
+  readonly later: Pick<Settings, "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE" | "PAPER_BALANCE">;
 }
 
 /** The machine as the defaults see it. */
@@ -117,9 +124,6 @@ function faultsAcross(given: Partial<Record<SettingName, string>>): string[] {
   if (given.REDIS_URL !== undefined && given.DATABASE_URL === undefined) {
     faults.push("REDIS_URL: Redis alone is no mode of this service; set DATABASE_URL as well, or neither");
   }
-  for (const name of ["DATABASE_URL", "REDIS_URL"] as const) {
-    if (given[name] !== undefined) faults.push(`${name}: not built yet, comes with the control plane; unset it to run embedded`);
-  }
   if (given.NODE_ENV === "production" && given.RATE_LIMITS === "off") {
     faults.push("RATE_LIMITS: off is allowed outside production only; give limits by name or unset it");
   }
@@ -181,6 +185,11 @@ function configOf(s: Settings, machine: Machine): Config {
     logKeepMs: s.TICKER_LOG_KEEP_DAYS * 86_400_000,
     logSweepMs: s.TICKER_LOG_SWEEP_MS,
     dataDir: resolve(s.DATA_DIR),
+    databaseUrl: s.DATABASE_URL,
+    redisUrl: s.REDIS_URL,
+    databaseTimeoutMs: s.TICKER_DATABASE_TIMEOUT_MS,
+    databaseConnectionsMax: s.TICKER_DATABASE_CONNECTIONS_MAX,
+    rateLimits: s.RATE_LIMITS,
     httpPort: s.HTTP_PORT,
     shutdownMs: s.TICKER_SHUTDOWN_MS,
     readyWaitMs: s.TICKER_READY_WAIT_MS,
@@ -199,7 +208,7 @@ function configOf(s: Settings, machine: Machine): Config {
     httpConnectionsMax: s.TICKER_HTTP_CONNECTIONS_MAX,
     stream: streamOf(s, machine),
     later: {
-      RATE_LIMITS: s.RATE_LIMITS, WEBHOOK_ALLOWED_HOSTS: s.WEBHOOK_ALLOWED_HOSTS,
+      WEBHOOK_ALLOWED_HOSTS: s.WEBHOOK_ALLOWED_HOSTS,
       WEBHOOK_RETRY_SCHEDULE: s.WEBHOOK_RETRY_SCHEDULE, PAPER_BALANCE: s.PAPER_BALANCE,
     },
   };

@@ -1,9 +1,9 @@
 /**
- * The process entry: checks Node, loads the configuration, runs embedded mode, handles signals, ends the process.
+ * The process entry: checks Node, loads the configuration, runs embedded or served mode, handles signals, ends the process.
  *
  * Nothing is imported before the check of Node, so that a wrong one gets a sentence instead of a stack.
  */
-import type { Embedded } from "./compose/embedded.ts";
+import type { Service } from "./compose/service.ts";
 import type { Config } from "./config.ts";
 import type { StopSignal } from "./stop-signals.ts";
 
@@ -33,19 +33,24 @@ function messageOrStack(error: unknown): unknown {
   return error instanceof Error && "retryable" in error ? error.message : error;
 }
 
+/** What backs the service: servers when they are named, otherwise nothing but this process. */
+async function composition({ databaseUrl }: Config) {
+  return databaseUrl === null ? (await import("./compose/embedded.ts")).embedded : (await import("./compose/served.ts")).served;
+}
+
 function refuse(what: unknown, code: number): never {
   console.error(what);
   process.exit(code);
 }
 
 async function run(config: Config): Promise<void> {
-  const [{ embedded }, { systemClock }, { StopSignals }] = await Promise.all([import("./compose/embedded.ts"), import("./core/clock.ts"), import("./stop-signals.ts")]);
+  const [compose, { systemClock }, { StopSignals }] = await Promise.all([composition(config), import("./core/clock.ts"), import("./stop-signals.ts")]);
   let isConsoleOpen = true;
   process.stdout.on("error", () => {
     isConsoleOpen = false;
   });
   const write = (line: string) => void (isConsoleOpen && process.stdout.write(line));
-  const service = await embedded({ config, clock: systemClock, console: write, onFatal: (reason) => die(reason) });
+  const service = await compose({ config, clock: systemClock, console: write, onFatal: (reason) => die(reason) });
   const { log } = service.log;
   const die = (reason: unknown): never => {
     log.error({ reason: reason instanceof Error ? reason.stack : reason }, "the process cannot go on");
@@ -82,13 +87,13 @@ async function run(config: Config): Promise<void> {
 }
 
 /** Ends the process with this code. With a live stream thread `process.exit` would abort (decision 0009), so the process is replaced by one that only exits. */
-function leave(service: Embedded, code: number): never {
+function leave(service: Service, code: number): never {
   service.log.flush();
   if (service.isThreadAlive() && process.execve) process.execve("/bin/sh", ["sh", "-c", `exit ${code}`], {});
   process.exit(code);
 }
 
-function announce(service: Embedded, write: (line: string) => void): void {
+function announce(service: Service, write: (line: string) => void): void {
   const { page, stream } = service.urls();
   const key = service.firstKey();
   write([

@@ -1,16 +1,18 @@
 /**
- * Locks between processes of this machine: one service per data folder, one writer of the key file.
+ * Locks between processes of this machine: one service, or one command, per data folder.
  *
  * An abstract Unix socket is released by the kernel even after `kill -9`. It belongs to the network namespace: two
  * containers that share a volume do not see each other's lock. Elsewhere than on Linux there are no such sockets and
  * no lock is taken.
  */
 import { createHash } from "node:crypto";
-import { realpathSync } from "node:fs";
+import { mkdirSync, realpathSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { platform } from "node:os";
 import type { Component } from "../core/component.ts";
 import { ResourceError } from "../core/errors.ts";
+
+const SERVICE = "service";
 
 /** A held lock. */
 export interface Lock {
@@ -38,6 +40,12 @@ function listens(server: Server, path: string): Promise<boolean> {
   });
 }
 
+/** The lock of a running service, for a command that works on its folder; null while one runs. Makes the folder when it is absent. */
+export function tryServiceLock(folder: string): Promise<Lock | null> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return tryLock(folder, SERVICE);
+}
+
 /** Holds the data folder while the service runs. */
 export class FolderLock implements Component {
   readonly name = "folder lock";
@@ -50,7 +58,7 @@ export class FolderLock implements Component {
 
   /** @throws {ResourceError} when another process runs on the folder. */
   async start(): Promise<void> {
-    this.#lock = await tryLock(this.#folder, "service");
+    this.#lock = await tryLock(this.#folder, SERVICE);
     if (!this.#lock) throw new ResourceError(`DATA_DIR ${this.#folder} is in use by another ticker-service; stop that one or give this one its own DATA_DIR`);
   }
 

@@ -142,7 +142,7 @@ export class Dispatch {
       session.phase = "redeeming";
       this.#parts.redeem(command.apiKey, (grant) => this.#authenticated(session, command, grant));
     } else {
-      this.#authenticated(session, command, this.#parts.keys.check(command.apiKey));
+      this.#authenticated(session, command, this.#parts.keys.check(command.apiKey, session.address));
     }
   }
 

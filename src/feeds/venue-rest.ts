@@ -7,12 +7,12 @@ import { FeedError, messageOf } from "../core/errors.ts";
 
 /** The venue said no: `waitMs` is its Retry-After, 0 when it named none. */
 export class VenueRefusal extends FeedError {
-  readonly status: number;
+  readonly answered: number;
   readonly waitMs: number;
 
   constructor(url: string, status: number, waitMs: number) {
     super(`GET ${url} was answered with status ${status}`);
-    this.status = status;
+    this.answered = status;
     this.waitMs = waitMs;
   }
 }

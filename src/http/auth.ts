@@ -18,7 +18,7 @@ export function requireScope(c: HttpContext, keys: KeyCheck, scope: Scope): Gran
     c.header("WWW-Authenticate", "Bearer");
     return answerProblem(c, { status: 401, code: "missing_key", title: "Key required", detail: "send a key in X-API-Key or as Authorization: Bearer" });
   }
-  const grant = keys.check(key);
+  const grant = keys.check(key, c.get("address"));
   if (!grant) {
     c.header("WWW-Authenticate", 'Bearer error="invalid_token"');
     return answerProblem(c, { status: 401, code: "invalid_key", title: "Key not accepted", detail: "the key is unknown or revoked" });

@@ -2,8 +2,9 @@
  * Health and metrics: what an orchestrator and Prometheus ask.
  */
 import type { Hono } from "hono";
+import type { AddressSet } from "../core/address.ts";
 import type { HealthService } from "../services/health-service.ts";
-import { type AddressSet, clientAddress } from "./client-address.ts";
+import { clientAddress } from "./client-address.ts";
 import { answerProblem, type HttpContext, type HttpEnvironment } from "./problem.ts";
 
 export interface HealthRoutesDeps {

@@ -1,31 +1,55 @@
 /**
- * Error answers of the HTTP side: RFC 9457 problem details with a stable code and the request's id.
+ * Error answers of the HTTP side: RFC 9457 problem details with a stable code and the request's id, made from the one error hierarchy.
  */
 import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { AppError, type InputFault, ValidationError } from "../core/errors.ts";
+import type { Grant } from "../ports/access.ts";
 
 /** What Hono knows of a request here. */
 export interface HttpEnvironment {
   Bindings: HttpBindings;
-  Variables: { requestId: string };
+  Variables: {
+    requestId: string;
+    correlationId: string;
+    /** Of the key, once it is checked; null on routes that need none. */
+    grant: Grant | null;
+    /** Client's address, behind a trusted proxy the one it names. */
+    address: string;
+  };
 }
 
 export type HttpContext = Context<HttpEnvironment>;
 
 export interface Problem {
-  readonly status: ContentfulStatusCode;
+  readonly status: number;
   /** Stable, lower case with underscores. */
   readonly code: string;
   readonly title: string;
   /** What was found and what to do. */
   readonly detail: string;
+  /** Every fault of the input, for 422. */
+  readonly errors?: readonly InputFault[];
 }
+
+const TITLES: Readonly<Record<number, string>> = {
+  400: "Malformed request", 401: "Key required", 403: "Not allowed", 404: "Not found", 405: "Method not allowed", 409: "Conflict", 412: "Precondition failed",
+  413: "Body too large", 415: "Media type not supported", 422: "Validation failed", 428: "Precondition required", 429: "Too many requests", 500: "Internal error",
+  501: "Not built yet", 502: "Upstream failed", 503: "Unavailable", 504: "Upstream timed out",
+};
 
 /** Answers with the problem; headers set before stay. */
 export function answerProblem(c: HttpContext, problem: Problem): Response {
-  const body = {
-    type: "about:blank", title: problem.title, status: problem.status, code: problem.code, detail: problem.detail, request_id: c.get("requestId"),
-  };
-  return c.body(JSON.stringify(body), problem.status, { "content-type": "application/problem+json" });
+  const { status, title, code, detail, errors } = problem;
+  const body = { type: "about:blank", title, status, code, detail, ...(errors === undefined ? {} : { errors }), request_id: c.get("requestId") };
+  return c.body(JSON.stringify(body), status as ContentfulStatusCode, { "content-type": "application/problem+json" });
+}
+
+/** Answers with a failure of the hierarchy; 401, 429 and 503 get the headers that go with them. */
+export function answerError(c: HttpContext, error: AppError): Response {
+  if (error.retryAfterS !== null) c.header("Retry-After", String(error.retryAfterS));
+  if (error.status === 401) c.header("WWW-Authenticate", error.code === "invalid_key" ? 'Bearer error="invalid_token"' : "Bearer");
+  const errors = error instanceof ValidationError ? { errors: error.errors } : {};
+  return answerProblem(c, { status: error.status, code: error.code, title: TITLES[error.status] ?? "Failed", detail: error.message, ...errors });
 }

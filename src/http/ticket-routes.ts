@@ -2,10 +2,11 @@
  * Stream tickets over HTTP: a browser changes a key for a ticket that may stand in a script.
  */
 import type { Hono } from "hono";
+import type { AddressSet } from "../core/address.ts";
 import type { KeyCheck } from "../ports/access.ts";
 import type { TicketService } from "../services/ticket-service.ts";
 import { presentedKey, requireScope } from "./auth.ts";
-import { type AddressSet, isLocal } from "./client-address.ts";
+import { isLocal } from "./client-address.ts";
 import { answerProblem, type HttpContext, type HttpEnvironment } from "./problem.ts";
 
 export interface TicketRoutesDeps {

@@ -11,38 +11,34 @@ export interface Grant {
   readonly keyId: string;
   /** All scopes it includes, lowest first: `admin` is read, trade, admin and publish. */
   readonly scopes: readonly Scope[];
+  /** An `admin` key for emergencies: a larger budget, and a reason with every use. */
+  readonly isBreakglass: boolean;
 }
 
-/** A key as it is kept and pushed to workers: never the key itself. */
+/** One usable secret of a key, as it is pushed to workers: never the secret itself. A key that is being rotated has two. */
 export interface KeyRecord extends Grant {
   /** Lower-case hex SHA-256 of the whole key text. */
   readonly digest: string;
-  /** Microseconds since 1970. */
-  readonly createdAt: number;
-  /** An `admin` key for emergencies: own limits, a reason with every use (a later issue). */
-  readonly isBreakglass?: boolean;
+  /** Addresses and networks (CIDR) it may be used from; empty: any. */
+  readonly addresses: readonly string[];
+  /** Microseconds since 1970 from which on it does not work; null: no end is known. */
+  readonly endsAt: number | null;
 }
 
 /** Told whenever the set of usable keys changes. */
 export interface KeyChange {
+  /** New or changed records, by digest. */
   readonly added: readonly KeyRecord[];
   /** Ids of keys that no longer work: their sessions end. */
   readonly revoked: readonly string[];
-}
-
-/** Durable store of keys. Every method resolves after the change is on disk. */
-export interface KeyStore {
-  list(): Promise<readonly KeyRecord[]>;
-  /** Whether a key with this digest was ever stored, revoked ones included: those must not come back. */
-  knows(digest: string): Promise<boolean>;
-  add(record: KeyRecord): Promise<void>;
-  /** False when there is no such key. */
-  revoke(keyId: string): Promise<boolean>;
+  /** Digests that no longer work of keys that still do: sessions go on. */
+  readonly retired: readonly string[];
 }
 
 /** Synchronous check of a presented secret; a map look-up after one hash. */
 export interface KeyCheck {
-  check(secret: string): Grant | null;
+  /** @param address the client's; a key that is bound to others is not accepted */
+  check(secret: string, address: string): Grant | null;
 }
 
 /** Redeems a single-use ticket (`tt_...`); null when unknown, used or expired. May cross threads. */

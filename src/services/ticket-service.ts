@@ -64,7 +64,7 @@ export class TicketService implements MetricSource {
     }
     this.#byDigest.delete(digest);
     this.#redeemed++;
-    return { keyId: issued.keyId, scopes: ["read"] };
+    return { keyId: issued.keyId, scopes: ["read"], isBreakglass: false };
   }
 
   /** Tickets of these keys die with them. */

@@ -20,11 +20,8 @@ it("hands keys to the thread at its start and pushes a revocation afterwards", a
   const key = service.firstKey();
   expect(key).toMatch(/^tk_/);
   const [keyId = ""] = /key_[0-9a-f]+/.exec(await service.said(/stub listens/)) ?? [];
-  const stored = readFileSync(join(service.dataDir, "keys.json"), "utf8");
-  expect(stored).toContain(keyId);
-  const other = await import("../../src/adapters/key-file.ts");
-  const { systemClock } = await import("../../src/core/clock.ts");
-  await new other.KeyFile(service.dataDir, systemClock).revoke(keyId);
+  const answer = await fetch(`${service.page}/v1/admin/keys/${keyId}`, { method: "DELETE", headers: { "x-api-key": key ?? "" } });
+  expect(answer.status).toBe(204);
   expect(await service.said(/stub keys/)).toContain(keyId);
   expect(await service.stop()).toBe(true);
 });

@@ -43,9 +43,10 @@ const ticketOf = async (service: RunningService): Promise<string> => {
 };
 
 /** One service for the tests that leave it as it was. */
+const ADMIN = `tk_admin${"a".repeat(32)}`;
 let shared: RunningService;
 beforeAll(async () => {
-  shared = await startService();
+  shared = await startService({ env: { BOOTSTRAP_API_KEYS: `admin:${ADMIN}` } });
 });
 afterAll(() => shared.stop());
 
@@ -89,16 +90,19 @@ describe("a ticket", () => {
 describe("a revoked key", () => {
   it("closes its sessions with 4418 within a second", async () => {
     const service = shared;
-    const created = await run(["src/cli/main.ts", "keys", "create", "--scope", "read"], { DATA_DIR: service.dataDir });
+    const admin = ["--key", ADMIN, "--http", service.page];
+    const without = await run(["src/cli/main.ts", "keys", "create", "--scope", "read"], { DATA_DIR: service.dataDir });
+    expect(without).toMatchObject({ code: 1, output: expect.stringMatching(/a service holds .*name an admin key with --key, or stop the service/) });
+    const created = await run(["src/cli/main.ts", "keys", "create", "--scope", "read", ...admin], { DATA_DIR: service.dataDir });
     const [keyId = "", key = ""] = created.output.trim().split("\n");
     await expect.poll(() => openStream(service.stream, key).then((session) => session.socket.terminate(), (error: unknown) => String(error)), { timeout: 2000 }).toBeUndefined();
     const session = await openStream(service.stream, key);
-    const revoked = await run(["src/cli/main.ts", "keys", "revoke", keyId], { DATA_DIR: service.dataDir });
+    const revoked = await run(["src/cli/main.ts", "keys", "revoke", keyId, ...admin], { DATA_DIR: service.dataDir });
     const fromMs = systemClock.monotonicMs();
     expect(revoked).toEqual({ code: 0, output: `${keyId} revoked\n` });
     expect(await session.closed).toBe(4418);
     expect(systemClock.monotonicMs() - fromMs).toBeLessThan(1000);
-    expect((await run(["src/cli/main.ts", "keys", "list"], { DATA_DIR: service.dataDir })).output).not.toContain(keyId);
+    expect((await run(["src/cli/main.ts", "keys", "list", ...admin], { DATA_DIR: service.dataDir })).output).toMatch(new RegExp(`${keyId} .* revoked`));
   });
 });
 
@@ -122,7 +126,7 @@ describe("a stop signal", () => {
   it("also ends a start that is under way", async () => {
     const service = spawnService({ dataDir: newFolder() });
     services.push(service);
-    await expect.poll(() => existsSync(join(service.dataDir, "keys.json")), { interval: 5, timeout: 10_000 }).toBe(true);
+    await expect.poll(() => existsSync(join(service.dataDir, "postgres", "PG_VERSION")), { interval: 5, timeout: 10_000 }).toBe(true);
     service.signal("SIGINT");
     expect(await service.exited).toBe(0);
   });

@@ -72,9 +72,9 @@ describe("authentication", () => {
   it("ends the sessions of a revoked key with 4418 and lets the key in no more", async () => {
     await start();
     const other = await rig.session();
-    rig.fanout.changeKeys({ added: [keyRecord("tk_second" + "s".repeat(32), "k-second", ["read"])], revoked: [] });
+    rig.fanout.changeKeys({ added: [keyRecord("tk_second" + "s".repeat(32), "k-second", ["read"])], revoked: [], retired: [] });
     const client = await rig.session("tk_second" + "s".repeat(32));
-    rig.fanout.changeKeys({ added: [], revoked: ["k-second"] });
+    rig.fanout.changeKeys({ added: [], revoked: ["k-second"], retired: [] });
     expect(await client.next((m) => m.type === "error")).toMatchObject({ code: 418, name: "key_revoked" });
     expect(await client.closed()).toBe(4418);
     const again = await rig.connect();

@@ -1,17 +1,18 @@
 /**
- * Runs embedded mode inside the test, with the stub of the stream thread, on free ports.
+ * Runs the service inside the test, embedded unless a database is named, with the stub of the stream thread, on free ports.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type Embedded, embedded } from "../../src/compose/embedded.ts";
+import { rmSync } from "node:fs";
+import { embedded } from "../../src/compose/embedded.ts";
+import { served } from "../../src/compose/served.ts";
+import type { Service } from "../../src/compose/service.ts";
 import { loadConfig } from "../../src/config.ts";
 import { systemClock } from "../../src/core/clock.ts";
+import { fillDataFolder, newDataFolder } from "./data-folder.ts";
 
 const STUB = new URL("./stub-stream.ts", import.meta.url);
 const DEADLINE_MS = 10_000;
 
-export interface EmbeddedService extends Embedded {
+export interface EmbeddedService extends Service {
   /** `http://127.0.0.1:PORT`. */
   readonly page: string;
   readonly dataDir: string;
@@ -26,7 +27,8 @@ export interface EmbeddedService extends Embedded {
 
 /** @param behaviour of the stub, see stub-stream.ts. */
 export async function startEmbedded(env: Readonly<Record<string, string>> = {}, behaviour = ""): Promise<EmbeddedService> {
-  const dataDir = env["DATA_DIR"] ?? mkdtempSync(join(tmpdir(), "ticker-embedded-"));
+  const dataDir = env["DATA_DIR"] ?? newDataFolder("ticker-embedded-");
+  if (env["DATABASE_URL"] === undefined) fillDataFolder(dataDir);
   const lines: string[] = [];
   const looking = new Set<() => void>();
   let onFatal = (_reason: string): void => undefined;
@@ -34,7 +36,7 @@ export async function startEmbedded(env: Readonly<Record<string, string>> = {}, 
     onFatal = resolve;
   });
   const config = loadConfig({ HTTP_PORT: "0", STREAM_PORT: "0", TICKER_SHUTDOWN_MS: "2000", FEED_INSTRUMENTS: behaviour, DATA_DIR: dataDir, ...env });
-  const service = await embedded({
+  const service = await (config.databaseUrl === null ? embedded : served)({
     config, clock: systemClock, streamEntry: STUB, onFatal: (reason) => onFatal(reason),
     console: (line) => {
       lines.push(line);

@@ -9,9 +9,9 @@ import { FakeClock } from "./fake-clock.ts";
 import { PushClient } from "./push-client.ts";
 
 const KEYS: Readonly<Record<string, Grant>> = {
-  tk_publisher: { keyId: "k1", scopes: ["publish"] },
-  tk_admin: { keyId: "k2", scopes: ["read", "trade", "admin", "publish"] },
-  tk_reader: { keyId: "k3", scopes: ["read"] },
+  tk_publisher: { keyId: "k1", scopes: ["publish"], isBreakglass: false },
+  tk_admin: { keyId: "k2", scopes: ["read", "trade", "admin", "publish"], isBreakglass: false },
+  tk_reader: { keyId: "k3", scopes: ["read"], isBreakglass: false },
 };
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const feeds: PushFeed[] = [];

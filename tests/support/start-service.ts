@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { newDataFolder } from "./data-folder.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const START_MS = 15_000;
@@ -70,7 +71,7 @@ export function stubbedInstallation(): string {
 
 /** Starts it without waiting for anything. */
 export function spawnService(options: ServiceOptions = {}): RunningService {
-  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "ticker-service-"));
+  const dataDir = options.dataDir ?? newDataFolder("ticker-service-");
   const child = spawn(process.execPath, ["src/main.ts"], {
     cwd: options.root ?? ROOT, stdio: ["ignore", "pipe", "pipe"],
     env: { PATH: process.env["PATH"] ?? "", HTTP_PORT: "0", STREAM_PORT: "0", PUSH_PORT: "0", DATA_DIR: dataDir, ...options.env },

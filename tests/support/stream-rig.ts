@@ -29,7 +29,7 @@ export const READ_KEY = `tk_read${"r".repeat(32)}`;
 export const PUBLISH_KEY = `tk_publish${"p".repeat(32)}`;
 
 export function keyRecord(key: string, keyId: string, scopes: readonly Scope[]): KeyRecord {
-  return { digest: createHash("sha256").update(key).digest("hex"), keyId, scopes, createdAt: 0 };
+  return { digest: createHash("sha256").update(key).digest("hex"), keyId, scopes, isBreakglass: false, addresses: [], endsAt: null };
 }
 
 export function instrument(id: string, more: Partial<Instrument> = {}): Instrument {
@@ -64,7 +64,7 @@ export class StreamRig {
       redeem: (ticket, done) => {
         const scopes = this.tickets.get(ticket);
         this.tickets.delete(ticket);
-        done(scopes ? { keyId: "k-ticket", scopes } : null);
+        done(scopes ? { keyId: "k-ticket", scopes, isBreakglass: false } : null);
       },
       demand: (index) => this.demanded.push(index),
     });

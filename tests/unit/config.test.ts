@@ -86,8 +86,8 @@ describe("a fault", () => {
   });
 
   it("says that Redis alone is no mode, and that databases are not built yet", () => {
-    expect(faultsOf({ REDIS_URL: "redis://h" }).join("\n")).toMatch(/Redis alone[^\n]*\n.*not built yet/);
-    expect(faultsOf({ DATABASE_URL: "postgres://u:secret@h/d" })).toEqual(["DATABASE_URL: not built yet, comes with the control plane; unset it to run embedded"]);
+    expect(faultsOf({ REDIS_URL: "redis://h" })).toEqual(["REDIS_URL: Redis alone is no mode of this service; set DATABASE_URL as well, or neither"]);
+    expect(load({ REDIS_URL: "redis://h", DATABASE_URL: "postgres://u:secret@h/d" })).toMatchObject({ redisUrl: "redis://h", databaseUrl: "postgres://u:secret@h/d" });
   });
 
   it("does not repeat a key", () => {

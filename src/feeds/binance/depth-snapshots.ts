@@ -89,7 +89,7 @@ export class DepthSnapshots {
   }
 
   #throttle(error: unknown): void {
-    if (!(error instanceof VenueRefusal) || (error.status !== 429 && error.status !== 418)) return;
+    if (!(error instanceof VenueRefusal) || (error.answered !== 429 && error.answered !== 418)) return;
     this.throttled++;
     this.#pausedUntilMs = this.#clock.monotonicMs() + (error.waitMs === 0 ? REFUSED_MS : error.waitMs);
   }

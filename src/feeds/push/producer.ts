@@ -5,6 +5,7 @@
  * closure or log per event. Nothing is queued, so a producer that is too fast is slowed down by TCP.
  */
 import type { Socket } from "node:net";
+import { plainAddress } from "../../core/address.ts";
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { Micros } from "../../core/time.ts";
 import type { MarketEvent } from "../../market/market-event.ts";
@@ -177,7 +178,7 @@ export class Producer {
     if (!isFields(value) || value["type"] !== "auth" || typeof value["api_key"] !== "string") {
       return this.fail("not_authenticated", "line", "expected an auth line first; send {\"type\":\"auth\",\"api_key\":\"tk_...\"}");
     }
-    const grant = this.#context.keys.check(value["api_key"]);
+    const grant = this.#context.keys.check(value["api_key"], plainAddress(this.#socket.remoteAddress ?? ""));
     if (!grant) return this.fail("auth_failed", "api_key", "expected a known key; check it for typing errors and revocation");
     if (!grant.scopes.includes("publish")) {
       return this.fail("insufficient_scope", "api_key", `expected a key with the scope publish, found ${grant.scopes.join(", ")}; create one`);

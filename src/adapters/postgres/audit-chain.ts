@@ -1,0 +1,62 @@
+/**
+ * Appends to the audit chain inside a transaction, together with the effect that the record tells of.
+ *
+ * The row of the head is locked first, so changes are serialised and the chain has neither hole nor fork.
+ */
+import { createHash } from "node:crypto";
+import canonicalize from "canonicalize";
+import type { Transaction } from "kysely";
+import { RateLimitError } from "../../core/errors.ts";
+import { type Micros, micros } from "../../core/time.ts";
+import type { Audited, AuditRecord, Charge, Json } from "../../ports/audit.ts";
+import type { AuditTable, Tables } from "./tables.ts";
+
+const HEAD = 1;
+
+/** JSON text in canonical form (RFC 8785). */
+export function canonical(value: Json): string {
+  const text = canonicalize(value);
+  if (text === undefined) throw new TypeError("expected a JSON value");
+  return text;
+}
+
+/** Lower-case hex SHA-256 of a record without its own hash. */
+export function hashOf(record: Omit<AuditRecord, "hash">): string {
+  return createHash("sha256").update(canonical({ ...record })).digest("hex");
+}
+
+/**
+ * Uses up what the change costs, then appends its record. Nothing of it stays when the transaction fails.
+ * @throws {RateLimitError} when the budget is used up
+ */
+export async function append(trx: Transaction<Tables>, { entry, charge }: Audited, now: Micros): Promise<AuditRecord> {
+  const head = await trx.selectFrom("audit_head").selectAll().where("id", "=", HEAD).forUpdate().executeTakeFirstOrThrow();
+  if (charge !== null) await use(trx, charge, now);
+  const { actor } = entry;
+  const record: Omit<AuditRecord, "hash"> = {
+    n: Number(head.n) + 1, time: now, actor: actor.keyId, address: actor.address, action: entry.action, target: entry.target,
+    before: entry.before, after: entry.after, reason: entry.reason, request_id: actor.requestId, correlation_id: actor.correlationId, prev_hash: head.hash,
+  };
+  const hash = hashOf(record);
+  const n = String(record.n);
+  await trx.insertInto("audit").values({ ...record, n, time: String(now), before: canonical(record.before), after: canonical(record.after), hash }).execute();
+  await trx.updateTable("audit_head").set({ n, hash }).where("id", "=", HEAD).execute();
+  return { ...record, hash };
+}
+
+/** A row as it was appended. */
+export function recordOf(row: AuditTable): AuditRecord {
+  return { ...row, n: Number(row.n), time: micros(Number(row.time)), before: JSON.parse(row.before), after: JSON.parse(row.after) };
+}
+
+async function use(trx: Transaction<Tables>, charge: Charge, now: Micros): Promise<void> {
+  const { owner, name } = charge;
+  const row = await trx.selectFrom("budgets").selectAll().where("owner", "=", owner).where("name", "=", name).executeTakeFirst();
+  const opened = Number(row?.opened_at ?? 0);
+  const endsInMs = (opened - now) / 1000 + charge.windowMs;
+  const isOpen = row !== undefined && endsInMs > 0;
+  const used = isOpen ? row.used : 0;
+  if (used >= charge.max) throw new RateLimitError(`${name}: ${charge.max} changes in ${charge.windowMs / 1000} s are used up`, Math.ceil(endsInMs / 1000));
+  const values = { opened_at: String(isOpen ? opened : now), used: used + 1 };
+  await trx.insertInto("budgets").values({ owner, name, ...values }).onConflict((conflict) => conflict.columns(["owner", "name"]).doUpdateSet(values)).execute();
+}

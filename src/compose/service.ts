@@ -1,0 +1,120 @@
+/**
+ * The service of one node, whatever backs it: which part is behind which port, and the order of their start.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { FolderLock } from "../adapters/folder-lock.ts";
+import { LogSweep } from "../adapters/log-sweep.ts";
+import { MetricsRenderer } from "../adapters/telemetry-metrics.ts";
+import { type OpenLog, openLog } from "../adapters/telemetry-log.ts";
+import { App } from "../app.ts";
+import { type Config, VERSION } from "../config.ts";
+import { AddressSet } from "../core/address.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Component } from "../core/component.ts";
+import { messageOf, ResourceError } from "../core/errors.ts";
+import { createHttpApp, HttpServer } from "../http/server.ts";
+import { HealthService } from "../services/health-service.ts";
+import { TicketService } from "../services/ticket-service.ts";
+import type { Backing, BackingDeps } from "./backing.ts";
+import { claimPorts } from "./claim-ports.ts";
+import { controlPlane } from "./control-plane.ts";
+import { StreamHost } from "./stream-host.ts";
+
+/** What the one who started it needs. */
+export interface Service {
+  readonly app: App;
+  readonly log: OpenLog;
+  /** After the start. */
+  urls(): { readonly page: string; readonly stream: string };
+  /** The text of a key made by this start, to be shown once; null when there was a key already. */
+  firstKey(): string | null;
+  /** Whether `process.exit` would abort because the stream thread still runs. */
+  isThreadAlive(): boolean;
+}
+
+export interface ServiceOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  /** Where console lines go. */
+  readonly console: (line: string) => void;
+  /** Module of the stream thread; another one in tests. */
+  readonly streamEntry?: URL;
+  /** The process cannot go on. */
+  readonly onFatal: (reason: string) => void;
+}
+
+/** Builds the parts without starting them, but for the log. @throws {ResourceError} when the data folder cannot be used. */
+export async function buildService(options: ServiceOptions, backingOf: (deps: BackingDeps) => Backing): Promise<Service> {
+  const { config, clock } = options;
+  const log = await openDataFolder(options);
+  const tickets = new TicketService({ clock, ttlMs: config.ticketTtlMs, ticketsMax: config.ticketsMax });
+  const control = controlPlane({ config, clock, log: log.log, backingOf });
+  const { keys } = control;
+  const stream = new StreamHost({
+    entry: options.streamEntry ?? new URL("./stream.ts", import.meta.url),
+    options: () => ({ ...config.stream, keys: keys.records() }),
+    clock, log: log.log, redeem: (ticket) => tickets.redeem(ticket),
+    startMs: config.streamStartMs, silenceMs: config.streamSilenceMs, drainMs: Math.floor(config.shutdownMs * 0.6),
+    restartsPerMinuteMax: config.streamRestartsPerMinuteMax, onFatal: options.onFatal,
+  });
+  keys.onChange((change) => {
+    tickets.revoked(change.revoked);
+    stream.keysChanged(change);
+  });
+  const health = new HealthService({ clock, readyWaitMs: config.readyWaitMs, stream: () => stream.health() });
+  const sweep = new LogSweep({
+    folder: logFolder(config), written: log.written, clock, log: log.log, everyMs: config.logSweepMs, keepMs: config.logKeepMs, filesMax: config.logFilesMax,
+  });
+  const renderer = new MetricsRenderer();
+  const metrics = async () => {
+    const report = await stream.report();
+    return renderer.render([...stream.samples(), ...control.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
+  };
+  const http = new HttpServer(createHttpApp({
+    ...control.http, health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
+    metricsAllow: new AddressSet(config.metricsAllow), isKeylessAllowed: !config.isProduction, streamPort: () => stream.port(),
+    publicStreamUrl: config.publicStreamUrl, bodyBytesMax: config.httpBodyBytesMax,
+  }), {
+    host: config.stream.host, port: config.httpPort, headersMs: config.httpHeadersMs, requestMs: config.httpRequestMs,
+    connectionsMax: config.httpConnectionsMax, clock,
+  });
+  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), ...control.parts, http, stream];
+  return {
+    app: new App({ parts, health, log: log.log }), log,
+    urls: () => ({ page: `http://${shownHost(config)}:${http.port()}`, stream: `ws://${shownHost(config)}:${stream.port() ?? config.stream.streamPort}/v1/stream` }),
+    firstKey: () => control.firstKey(),
+    isThreadAlive: () => stream.isThreadAlive(),
+  };
+}
+
+function openDataFolder({ config, console }: ServiceOptions): Promise<OpenLog> {
+  try {
+    mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new ResourceError(`DATA_DIR ${config.dataDir} cannot be made: ${messageOf(error)}; set DATA_DIR to a folder that can be written`, { cause: error });
+  }
+  return openLog({
+    folder: logFolder(config), level: config.logLevel, isProduction: config.isProduction, fileBytesMax: config.logFileBytesMax, console,
+  });
+}
+
+function logFolder({ dataDir }: Config): string {
+  return join(dataDir, "logs");
+}
+
+/** Refuses to start on ports that another process has, before anything listens. */
+function portsFree({ httpPort, stream }: Config): Component {
+  const isPushing = stream.feeds.some((feed) => feed.kind === "push");
+  const claims = [
+    { variable: "HTTP_PORT", host: stream.host, port: httpPort }, { variable: "STREAM_PORT", host: stream.host, port: stream.streamPort },
+    ...(isPushing ? [{ variable: "PUSH_PORT", host: stream.push.host, port: stream.push.port }] : []),
+  ];
+  return { name: "ports", start: () => claimPorts(claims), stop: () => Promise.resolve() };
+}
+
+/** A host that can be put into a URL on this machine. */
+function shownHost({ stream }: Config): string {
+  if (stream.host === "0.0.0.0" || stream.host === "::") return "127.0.0.1";
+  return stream.host.includes(":") ? `[${stream.host}]` : stream.host;
+}

@@ -1,0 +1,54 @@
+/**
+ * Circuit breakers as those who call something remote see them, and as an operator does.
+ */
+import type { MetricSource } from "./telemetry.ts";
+
+export type BreakerState = "closed" | "open" | "half_open";
+
+export interface BreakerReport {
+  /** `database`, `redis`, `venue.<v>`, `broker.<b>`, `webhook.<id>`. */
+  readonly name: string;
+  readonly state: BreakerState;
+  /** Calls within the rolling window, and how many of them failed. */
+  readonly calls: number;
+  readonly failures: number;
+  /** Calls refused because it was open, since the start. */
+  readonly refused: number;
+  readonly opened: number;
+  /** Milliseconds until it is probed or the trip ends; null when it is closed. */
+  readonly probeInMs: number | null;
+  /** Whether an operator opened it. */
+  readonly isTripped: boolean;
+  /** Why the last call failed; empty when none did. */
+  readonly lastFailure: string;
+}
+
+/** Told on every change of state. */
+export type BreakerListener = (report: BreakerReport, why: "failures" | "probe" | "reset" | "tripped" | "trip_ended") => void;
+
+export interface Breaker {
+  readonly name: string;
+  /**
+   * Calls through. AppErrors that are the caller's fault (status below 500) do not count as failures.
+   * @throws {UnavailableError} `breaker_open` (for `database`: {@link StoreError}) without calling while it is open
+   */
+  run<T>(call: () => Promise<T>): Promise<T>;
+  report(): BreakerReport;
+  /** Closes it and forgets what was counted. */
+  reset(): void;
+  /** Opens it for so many milliseconds, whatever succeeds; 0: until it is reset. */
+  trip(ttlMs: number): void;
+  /** Ends its timers. */
+  stop(): void;
+}
+
+/** All breakers of a process; each is made once, by whoever owns the remote side. */
+export interface Breakers extends MetricSource {
+  /** The breaker of that name, made when it is new. */
+  of(name: string): Breaker;
+  find(name: string): Breaker | null;
+  reports(): readonly BreakerReport[];
+  onChange(listener: BreakerListener): void;
+  /** One whose remote side is gone for good. */
+  remove(name: string): void;
+}
