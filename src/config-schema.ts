@@ -63,6 +63,11 @@ const processSettings = {
   TICKER_LOG_FILES_MAX: count(100, 1, 10_000, "Rolled log files that are kept at most, whatever their age."),
   TICKER_LOG_KEEP_DAYS: count(7, 1, 3650, "A rolled log file that was last written longer ago is removed.", "days"),
   TICKER_LOG_SWEEP_MS: millis(60_000, 1000, 86_400_000, "Rolled log files are gzipped and removed this often; one written within this time is left alone."),
+  TICKER_BREAKER_CALLS_MIN: count(5, 1, 1_000_000, "Calls within the window before a circuit breaker may open.", "calls"),
+  TICKER_BREAKER_FAILED_PCT: setting("50", "percent", read.decimalNumber(0.01, 100), "Failed calls of the window at which a circuit breaker opens."),
+  TICKER_BREAKER_WINDOW_MS: millis(60_000, 60, 86_400_000, "Window of a circuit breaker."),
+  TICKER_BREAKER_PROBE_MS: millis(60_000, 10, 86_400_000, "An open circuit breaker lets one call through after this time."),
+  TICKER_BREAKER_PROBE_STORES_MS: millis(5000, 10, 86_400_000, "The same for the breakers database and redis."),
   TICKER_SHUTDOWN_MS: millis(10_000, 500, 600_000, "From the stop signal to a forced exit."),
   TICKER_READY_WAIT_MS: millis(10_000, 0, 600_000, "Ready this long after the start even when no feed is live."),
   TICKER_STREAM_START_MS: millis(15_000, 500, 600_000, "The stream thread must listen within this time."),
@@ -136,6 +141,22 @@ const streamSettings = {
   TRUSTED_PROXIES: setting("", "", read.listOf(read.cidr), "Addresses or networks whose X-Forwarded-For is believed."),
 };
 
+/** The copy of the market on the main thread, and the bars that are kept. */
+const marketSettings = {
+  TICKER_MAIN_FEED_MS: millis(10, 1, 1000, "Records are handed to the main thread this often."),
+  TICKER_MAIN_MESSAGES_IN_FLIGHT_MAX: count(64, 1, 100_000, "Messages of records on their way to the main thread; at so many it gets no more, and a snapshot once it has taken them in."),
+  TICKER_MAIN_RING_BYTES_MAX: bytes(64 * MIB, MIB, 64 * KIB * MIB, "Memory of the main thread for kept trades: what GET /v1/history/trades answers from."),
+  TICKER_BARS_PENDING_MAX: count(10_000, 1, 10_000_000, "Closed bars that wait for the database; beyond it the oldest are dropped and counted."),
+  TICKER_BARS_WRITE_MS: millis(1000, 10, 600_000, "Closed bars are written this often."),
+  TICKER_BARS_PRUNE_MS: millis(600_000, 10, 86_400_000, "Bars that are too old are removed this often."),
+  TICKER_BARS_KEEP_1S_H: count(6, 1, 1_000_000, "Bars of 1 s are kept this long.", "hours"),
+  TICKER_BARS_KEEP_1M_H: count(720, 1, 1_000_000, "Bars of 1 min are kept this long.", "hours"),
+  TICKER_BARS_KEEP_5M_H: count(2160, 1, 1_000_000, "Bars of 5 min are kept this long.", "hours"),
+  TICKER_BARS_KEEP_15M_H: count(4320, 1, 1_000_000, "Bars of 15 min are kept this long.", "hours"),
+  TICKER_BARS_KEEP_1H_H: count(17_520, 1, 1_000_000, "Bars of 1 h are kept this long.", "hours"),
+  TICKER_BARS_KEEP_1D_H: count(87_600, 24, 1_000_000, "Bars of 1 day are kept this long.", "hours"),
+};
+
 /** Access and HTTP. */
 const accessSettings = {
   BOOTSTRAP_API_KEYS: setting("", "", read.listOf(read.bootstrapKey), "scope:tk_..., comma-separated: created at start if absent.", true),
@@ -155,7 +176,7 @@ const accessSettings = {
 };
 
 /** Every variable by name, in the order of `--help`. */
-export const schema = z.object({ ...processSettings, ...feedSettings, ...streamSettings, ...accessSettings });
+export const schema = z.object({ ...processSettings, ...feedSettings, ...streamSettings, ...marketSettings, ...accessSettings });
 
 /** The values as read, one per variable. */
 export type Settings = z.output<typeof schema>;

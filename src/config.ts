@@ -7,6 +7,7 @@ import type { StreamOptions } from "./compose/stream-options.ts";
 import { type BootstrapKey, type FeedName, withoutSpeed } from "./config-readers.ts";
 import { metaOf, schema, type SettingName, type Settings } from "./config-schema.ts";
 import { ConfigurationError } from "./core/errors.ts";
+import type { BreakerLimits } from "./ports/breakers.ts";
 
 /** Sent in `welcome` and shown by `/health`. */
 export const VERSION = "0.1.0";
@@ -27,6 +28,7 @@ export interface Config {
   readonly databaseConnectionsMax: number;
   /** By name; `off`: none. */
   readonly rateLimits: Settings["RATE_LIMITS"];
+  readonly breakers: BreakerLimits;
   readonly httpPort: number;
   readonly shutdownMs: number;
   readonly readyWaitMs: number;
@@ -35,6 +37,14 @@ export interface Config {
   readonly streamRestartsPerMinuteMax: number;
   readonly bootstrapKeys: readonly BootstrapKey[];
   readonly keysPollMs: number;
+  /** Memory of the main thread for kept trades. */
+  readonly mainRingBytesMax: number;
+  readonly bars: {
+    readonly pendingMax: number;
+    readonly writeMs: number;
+    readonly pruneMs: number;
+    readonly keepMs: Readonly<Record<"1s" | "1m" | "5m" | "15m" | "1h" | "1d", number>>;
+  };
   readonly ticketTtlMs: number;
   readonly ticketsMax: number;
   readonly publicStreamUrl: string | null;
@@ -190,6 +200,7 @@ function configOf(s: Settings, machine: Machine): Config {
     databaseTimeoutMs: s.TICKER_DATABASE_TIMEOUT_MS,
     databaseConnectionsMax: s.TICKER_DATABASE_CONNECTIONS_MAX,
     rateLimits: s.RATE_LIMITS,
+    breakers: breakersOf(s),
     httpPort: s.HTTP_PORT,
     shutdownMs: s.TICKER_SHUTDOWN_MS,
     readyWaitMs: s.TICKER_READY_WAIT_MS,
@@ -198,6 +209,8 @@ function configOf(s: Settings, machine: Machine): Config {
     streamRestartsPerMinuteMax: s.TICKER_STREAM_RESTARTS_PER_MINUTE_MAX,
     bootstrapKeys: s.BOOTSTRAP_API_KEYS,
     keysPollMs: s.TICKER_KEYS_POLL_MS,
+    mainRingBytesMax: s.TICKER_MAIN_RING_BYTES_MAX,
+    bars: barsOf(s),
     ticketTtlMs: s.TICKER_TICKET_TTL_MS,
     ticketsMax: s.TICKER_TICKETS_MAX,
     publicStreamUrl: s.TICKER_PUBLIC_STREAM_URL,
@@ -214,12 +227,32 @@ function configOf(s: Settings, machine: Machine): Config {
   };
 }
 
+function barsOf(s: Settings): Config["bars"] {
+  const hours = {
+    "1s": s.TICKER_BARS_KEEP_1S_H, "1m": s.TICKER_BARS_KEEP_1M_H, "5m": s.TICKER_BARS_KEEP_5M_H,
+    "15m": s.TICKER_BARS_KEEP_15M_H, "1h": s.TICKER_BARS_KEEP_1H_H, "1d": s.TICKER_BARS_KEEP_1D_H,
+  };
+  const ms = (count: number): number => count * 3_600_000;
+  return {
+    pendingMax: s.TICKER_BARS_PENDING_MAX, writeMs: s.TICKER_BARS_WRITE_MS, pruneMs: s.TICKER_BARS_PRUNE_MS,
+    keepMs: { "1s": ms(hours["1s"]), "1m": ms(hours["1m"]), "5m": ms(hours["5m"]), "15m": ms(hours["15m"]), "1h": ms(hours["1h"]), "1d": ms(hours["1d"]) },
+  };
+}
+
+function breakersOf(s: Settings): BreakerLimits {
+  return {
+    callsMin: s.TICKER_BREAKER_CALLS_MIN, failedPct: s.TICKER_BREAKER_FAILED_PCT, windowMs: s.TICKER_BREAKER_WINDOW_MS,
+    probeMs: s.TICKER_BREAKER_PROBE_MS, probeStoresMs: s.TICKER_BREAKER_PROBE_STORES_MS,
+  };
+}
+
 function streamOf(s: Settings, machine: Machine): Omit<StreamOptions, "keys"> {
   return {
     host: s.HOST,
     streamPort: s.STREAM_PORT,
     workers: s.WORKERS ?? defaultWorkers(machine.cores),
     flushMaxMs: s.STREAM_FLUSH_MAX_MS,
+    main: { everyMs: s.TICKER_MAIN_FEED_MS, messagesInFlightMax: s.TICKER_MAIN_MESSAGES_IN_FLIGHT_MAX },
     feeds: s.FEEDS.map((name) => withUrls(name, s)),
     feedInstruments: s.FEED_INSTRUMENTS,
     feedSilenceMs: s.TICKER_FEED_SILENCE_MS,

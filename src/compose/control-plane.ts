@@ -39,7 +39,7 @@ export function controlPlane({ config, clock, log, backingOf }: ControlPlaneDeps
   const keys = new KeyService({ store, clock, log, pollMs: config.keysPollMs, chargeOf: (actor) => adminCharge(limiter, actor) });
   const first: { key: string | null } = { key: null };
   const parts = [
-    ...backing.parts, keyFileTakenOver(store, config, log), keys,
+    breakers, ...backing.parts, keyFileTakenOver(store, config, log), keys,
     keysPresent(keys, config, log, (key) => {
       first.key = key;
     }),

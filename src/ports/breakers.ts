@@ -3,6 +3,19 @@
  */
 import type { MetricSource } from "./telemetry.ts";
 
+/** When breakers open, and when they are probed. */
+export interface BreakerLimits {
+  /** Calls within the window before it may open. */
+  readonly callsMin: number;
+  /** Percent of them that failed, from which on it opens. */
+  readonly failedPct: number;
+  readonly windowMs: number;
+  /** From opening to the probe. */
+  readonly probeMs: number;
+  /** The same for `database` and `redis`, whose absence everybody notices. */
+  readonly probeStoresMs: number;
+}
+
 export type BreakerState = "closed" | "open" | "half_open";
 
 export interface BreakerReport {
@@ -23,8 +36,11 @@ export interface BreakerReport {
   readonly lastFailure: string;
 }
 
-/** Told on every change of state. */
-export type BreakerListener = (report: BreakerReport, why: "failures" | "probe" | "reset" | "tripped" | "trip_ended") => void;
+/** What changed a state: `probe` is both the beginning of one (half open) and its success (closed). */
+export type BreakerChange = "failures" | "probe" | "reset" | "tripped" | "trip_ended";
+
+/** Told on every change of state; must not throw. */
+export type BreakerListener = (report: BreakerReport, why: BreakerChange) => void;
 
 export interface Breaker {
   readonly name: string;

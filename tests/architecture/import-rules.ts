@@ -54,6 +54,8 @@ const VENDORS: readonly (readonly [vendor: RegExp, importer: RegExp])[] = [
   [/^ws$/, /^src\/feeds\//],
   [/^(hono|@hono\/)/, /^src\/http\//],
   [/^(pino|pino-roll|prom-client)$/, /^src\/adapters\/telemetry[\w-]*\.ts$/],
+  [/^csv-stringify(\/|$)/, /^src\/http\//],
+  [/^opossum$/, /^src\/adapters\/breaker\.ts$/],
   [/^zod$/, /^src\/(config(-\w+)?\.ts|state\/settings\.ts|http\/)/],
   [/^uWebSockets\.js$/, /^src\/fanout\/socket-server\.ts$/],
 ];
