@@ -11,7 +11,7 @@ import { Fanout } from "../../src/fanout/fanout.ts";
 import { KeyTable } from "../../src/fanout/key-table.ts";
 import { createPlaceTable } from "../../src/fanout/places.ts";
 import { Pipeline } from "../../src/ingest/pipeline.ts";
-import { price, quantity } from "../../src/market/price.ts";
+import { EventSource } from "../support/event-source.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { FakeServer, type FakeSocket } from "../support/fake-server.ts";
 import { entriesOf, type Entry } from "../support/stream-client.ts";
@@ -150,7 +150,7 @@ class World {
   /** Newest sequence and value of every topic. */
   readonly truth = new Map<string, { seq: number; value: string }>();
   #server: FakeServer | null = null;
-  #units = 100;
+  readonly source: EventSource;
 
   constructor() {
     this.fanout = new Fanout({
@@ -161,6 +161,7 @@ class World {
     });
     this.pipeline = new Pipeline(this.clock, [this.fanout], { flushMaxMs: 5, jumpBandPct: 1e9, instrumentsMax: 10 });
     for (const symbol of SYMBOLS) this.pipeline.define(instrument(symbol));
+    this.source = new EventSource(this.clock, this.pipeline);
   }
 
   async start(): Promise<void> {
@@ -182,16 +183,9 @@ class World {
   }
 
   events(of: number, count: number, isTrade: boolean): void {
-    const now = this.clock.nowMicros();
-    for (let i = 0; i < count; i++) {
-      const units = ++this.#units;
-      const stamps = { instrument: of, eventTime: now, receiveTime: now };
-      if (isTrade) this.pipeline.event({ kind: "trade", id: String(units), price: price(units), size: quantity(1), side: "buy", ...stamps });
-      else this.pipeline.event({ kind: "quote", bid: price(units), bidSize: quantity(1), ask: price(units + 1), askSize: quantity(1), ...stamps });
-      const key = `${isTrade ? "trades" : "quotes"} ${SYMBOLS[of] ?? ""}`;
-      this.truth.set(key, { seq: (this.truth.get(key)?.seq ?? 0) + 1, value: (units / 100).toFixed(2) });
-    }
-    this.pipeline.flush();
+    const key = `${isTrade ? "trades" : "quotes"} ${SYMBOLS[of] ?? ""}`;
+    this.source.send(of, count, isTrade);
+    this.truth.set(key, { seq: (this.truth.get(key)?.seq ?? 0) + count, value: (this.source.units / 100).toFixed(2) });
   }
 
   /** Everybody who is awake reads what is there. */

@@ -10,10 +10,10 @@ import { Fanout } from "../../src/fanout/fanout.ts";
 import { KeyTable } from "../../src/fanout/key-table.ts";
 import { createPlaceTable } from "../../src/fanout/places.ts";
 import { Pipeline } from "../../src/ingest/pipeline.ts";
-import { price, quantity } from "../../src/market/price.ts";
 import type { RecordBatch, RecordSink } from "../../src/ports/records.ts";
 import { HEADER_WORDS, extraOf } from "../../src/protocol/record.ts";
 import { instrumentOf, meaningOf, slotOf } from "../../src/protocol/topic.ts";
+import { EventSource } from "../support/event-source.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { FakeServer, type FakeSocket } from "../support/fake-server.ts";
 import { entriesOf, type Entry } from "../support/stream-client.ts";
@@ -245,7 +245,7 @@ class World {
   readonly pipeline: Pipeline;
   readonly clients: Client[] = [];
   #server: FakeServer | null = null;
-  #units = 100;
+  readonly source: EventSource;
   #commands = 0;
 
   constructor(ringTradesMax: number) {
@@ -259,6 +259,7 @@ class World {
     });
     this.pipeline = new Pipeline(this.clock, [this.fanout, this.truth], { flushMaxMs: 5, jumpBandPct: 1e9, instrumentsMax: 10 });
     for (const symbol of SYMBOLS) this.pipeline.define(instrument(symbol));
+    this.source = new EventSource(this.clock, this.pipeline);
     for (let i = 0; i < 2; i++) this.clients.push(new Client(this.connect(), this.truth, ringTradesMax));
   }
 
@@ -279,17 +280,6 @@ class World {
     client.claims.set(id, claims);
     const resume = [...claims].map(([topic, claim]) => ({ symbol: topic.slice(channel.length + 1), ...claim }));
     this.#say(client.socket, { type: "subscribe", id, channel, symbols, resume, ...(channel === "bars" ? { interval: "1s" } : {}) });
-  }
-
-  events(of: number, count: number, isTrade: boolean): void {
-    const now = this.clock.nowMicros();
-    for (let i = 0; i < count; i++) {
-      const units = ++this.#units;
-      const stamps = { instrument: of, eventTime: now, receiveTime: now };
-      if (isTrade) this.pipeline.event({ kind: "trade", id: String(units), price: price(units), size: quantity(1), side: "buy", ...stamps });
-      else this.pipeline.event({ kind: "quote", bid: price(units), bidSize: quantity(1), ask: price(units + 1), askSize: quantity(1), ...stamps });
-    }
-    this.pipeline.flush();
   }
 
   cut(client: Client, after: number): void {
@@ -326,7 +316,7 @@ it("balances across connections, whatever a client claims to have", async () => 
     await world.pipeline.start();
     for (const step of steps) {
       const client = "client" in step ? world.clients[step.client] : undefined;
-      if (step.do === "events") world.events(step.of, step.count, step.isTrade);
+      if (step.do === "events") world.source.send(step.of, step.count, step.isTrade);
       else if (step.do === "advance") world.clock.advance(step.ms);
       else if (client === undefined) continue;
       else if (step.do === "stall") client.isStalled = true;
@@ -336,7 +326,7 @@ it("balances across connections, whatever a client claims to have", async () => 
       else if (step.do === "away") {
         world.cut(client, step.after);
         for (const count of step.counts) {
-          world.events(0, count, step.channel !== "quotes");
+          world.source.send(0, count, step.channel !== "quotes");
           world.clock.advance(400);
         }
         world.subscribe(client, step.channel, step.symbols, step.lie);

@@ -5,21 +5,18 @@
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { Backlog } from "../../src/fanout/backlog.ts";
 import { Fanout } from "../../src/fanout/fanout.ts";
 import { KeyTable } from "../../src/fanout/key-table.ts";
 import { createPlaceTable } from "../../src/fanout/places.ts";
-import { RecordCache } from "../../src/fanout/record-cache.ts";
 import { boundariesBetween, nextBoundaryMs, PHASES, setOf } from "../../src/fanout/sampling-grid.ts";
 import { Pipeline } from "../../src/ingest/pipeline.ts";
-import type { Instrument, InstrumentIndex } from "../../src/market/instrument.ts";
 import { price, quantity } from "../../src/market/price.ts";
-import type { RecordBatch, RecordSink } from "../../src/ports/records.ts";
 import { EVERY_MS } from "../../src/protocol/commands.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { FakeServer, type FakeSocket } from "../support/fake-server.ts";
 import { SamplingBooks, WholeStream } from "../support/sampling-books.ts";
 import { instrument, keyRecord, READ_KEY, TEST_OPTIONS } from "../support/stream-rig.ts";
+import { WorkerHop } from "../support/worker-hop.ts";
 
 const RUNS = Number(process.env["SAMPLING_RUNS"] ?? 1500);
 const SYMBOLS = ["t:A", "t:B", "u:C"];
@@ -52,46 +49,13 @@ const anyStep = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("catch up" as const) }) },
 );
 
-/** The way to a fan-out on a thread of its own: while that one is behind, it is sent nothing, and then a snapshot. */
-class Channel implements RecordSink {
-  readonly #fanout: Fanout;
-  readonly #cache = new RecordCache(WORLD_OPTIONS);
-  #backlog: Backlog | null = null;
-
-  constructor(fanout: Fanout) {
-    this.#fanout = fanout;
-  }
-
-  define(index: InstrumentIndex, known: Instrument): void {
-    this.#fanout.define(index, known);
-  }
-
-  batch(batch: RecordBatch): void {
-    for (let i = 0; i < batch.count; i++) this.#cache.put(batch.words, batch.offsets[i] ?? 0, batch.offsets[i + 1] ?? 0);
-    if (this.#backlog) this.#backlog.skip(batch);
-    else this.#fanout.batch(batch);
-  }
-
-  lost(): void {}
-
-  fallBehind(): void {
-    this.#backlog ??= new Backlog();
-  }
-
-  catchUp(): void {
-    const backlog = this.#backlog;
-    this.#backlog = null;
-    if (backlog) this.#fanout.resync(backlog.take(this.#cache, Number.POSITIVE_INFINITY), 100, true);
-  }
-}
-
 class World {
   readonly clock = new FakeClock();
   readonly stream = new WholeStream();
   readonly clients: Client[] = [];
   readonly fanout: Fanout;
   readonly pipeline: Pipeline;
-  readonly channel: Channel;
+  readonly channel: WorkerHop;
   #server: FakeServer | null = null;
   #units = 1000;
   #connected = 0;
@@ -102,7 +66,7 @@ class World {
       clock: this.clock, epoch: "e", keys: new KeyTable([keyRecord(READ_KEY, "k", ["read"])]), redeem: (_ticket, done) => done(null), placeTable: createPlaceTable(), demand: () => {},
       options: WORLD_OPTIONS, createServer: (_options, events) => (this.#server = new FakeServer(events)),
     });
-    this.channel = new Channel(this.fanout);
+    this.channel = new WorkerHop(WORLD_OPTIONS, this.fanout);
     this.pipeline = new Pipeline(this.clock, [this.stream, this.channel], { flushMaxMs: 0, jumpBandPct: 1e9, instrumentsMax: 100 });
     for (const symbol of SYMBOLS) this.pipeline.define(instrument(symbol));
   }
@@ -184,7 +148,7 @@ class World {
     else if (step.do === "advance") this.advance(step.ms);
     else if (step.do === "appear") this.appear();
     else if (step.do === "fall behind") this.channel.fallBehind();
-    else if (step.do === "catch up") this.channel.catchUp();
+    else if (step.do === "catch up") this.channel.answer(Number.POSITIVE_INFINITY, 100);
     else if (client === undefined) return;
     else if (step.do === "stall") client.isStalled = true;
     else if (step.do === "wake") this.#wake(client);
@@ -196,7 +160,7 @@ class World {
 
   /** Everybody reads on until nothing is under way; every boundary and change has passed. */
   settle(): void {
-    this.channel.catchUp();
+    this.channel.answer(Number.POSITIVE_INFINITY, 100);
     for (const client of this.clients) this.#wake(client);
     // A bar closes up to 2.1 s after its last trade, and then waits for its boundary.
     this.advance(7_500);

@@ -6,64 +6,24 @@
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { Backlog } from "../../src/fanout/backlog.ts";
 import { Fanout } from "../../src/fanout/fanout.ts";
 import { KeyTable } from "../../src/fanout/key-table.ts";
 import type { FanoutOptions } from "../../src/fanout/options.ts";
 import { createPlaceTable } from "../../src/fanout/places.ts";
-import { RecordCache } from "../../src/fanout/record-cache.ts";
 import { Pipeline } from "../../src/ingest/pipeline.ts";
-import type { Instrument, InstrumentIndex } from "../../src/market/instrument.ts";
-import { price, quantity } from "../../src/market/price.ts";
-import type { RecordBatch, RecordSink } from "../../src/ports/records.ts";
 import { Account } from "../support/account.ts";
+import { EventSource } from "../support/event-source.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { FakeServer, type FakeSocket } from "../support/fake-server.ts";
 import { SamplingBooks, WholeStream } from "../support/sampling-books.ts";
 import type { Entry } from "../support/stream-client.ts";
 import { instrument, keyRecord, READ_KEY, TEST_OPTIONS } from "../support/stream-rig.ts";
+import { WorkerHop } from "../support/worker-hop.ts";
 
 const RUNS = Number(process.env["BEHIND_RUNS"] ?? 1500);
 const SYMBOLS = ["t:A", "t:B", "u:C"];
 const CLIENTS = 3;
 const LIMITS = { commandsBurst: 10_000, commandsPerS: 1_000, pingMs: 100, pingAgeMaxMs: 200, softLimitBytes: 2_000, stuckMs: 1e9, hardLimitBytes: 1e9, idleMs: 1e9, topicsPerAnswerMax: 2, startPacingBytes: 1_000 };
-
-/** The pool's side of one worker, in this thread. */
-class Hop implements RecordSink {
-  readonly #cache: RecordCache;
-  readonly #fanout: Fanout;
-  #backlog: Backlog | null = null;
-
-  constructor(options: FanoutOptions, fanout: Fanout) {
-    this.#cache = new RecordCache(options);
-    this.#fanout = fanout;
-  }
-
-  define(index: InstrumentIndex, defined: Instrument): void {
-    this.#fanout.define(index, defined);
-  }
-
-  batch(batch: RecordBatch): void {
-    for (let i = 0; i < batch.count; i++) this.#cache.put(batch.words, batch.offsets[i] ?? 0, batch.offsets[i + 1] ?? 0);
-    if (this.#backlog) this.#backlog.skip(batch);
-    else this.#fanout.batch(batch);
-  }
-
-  lost(): void {}
-
-  fallBehind(): void {
-    this.#backlog ??= new Backlog();
-  }
-
-  /** One snapshot of at most so many bytes; with the last of it the batches go on. */
-  answer(bytesMax: number): void {
-    if (!this.#backlog) return;
-    const snapshot = this.#backlog.take(this.#cache, bytesMax);
-    const isLast = this.#backlog.isEmpty;
-    if (isLast) this.#backlog = null;
-    this.#fanout.resync(snapshot, 5, isLast);
-  }
-}
 
 interface Client {
   readonly socket: FakeSocket;
@@ -102,10 +62,10 @@ class World {
   readonly stream = new WholeStream();
   readonly clients: Client[] = [];
   readonly fanout: Fanout;
-  readonly hop: Hop;
+  readonly hop: WorkerHop;
   readonly pipeline: Pipeline;
   #server: FakeServer | null = null;
-  #units = 1000;
+  readonly source: EventSource;
 
   constructor(limits: Partial<FanoutOptions>) {
     const options = { ...TEST_OPTIONS, ...LIMITS, ...limits };
@@ -113,9 +73,10 @@ class World {
       clock: this.clock, options, epoch: "e", keys: new KeyTable([keyRecord(READ_KEY, "k", ["read"])]), redeem: (_ticket, done) => done(null), placeTable: createPlaceTable(), demand: () => {},
       createServer: (_options, events) => (this.#server = new FakeServer(events)),
     });
-    this.hop = new Hop(options, this.fanout);
+    this.hop = new WorkerHop(options, this.fanout);
     this.pipeline = new Pipeline(this.clock, [this.stream, this.hop], { flushMaxMs: 0, jumpBandPct: 1e9, instrumentsMax: 100 });
     for (const symbol of SYMBOLS) this.pipeline.define(instrument(symbol));
+    this.source = new EventSource(this.clock, this.pipeline, 1000);
   }
 
   async start(): Promise<void> {
@@ -131,10 +92,10 @@ class World {
 
   run(step: Step): void {
     const client = "client" in step ? this.clients[step.client] : undefined;
-    if (step.do === "events") this.#events(step.of, step.count, step.isTrade);
+    if (step.do === "events") this.source.send(step.of, step.count, step.isTrade);
     else if (step.do === "advance") this.#advance(step.ms);
     else if (step.do === "behind") this.hop.fallBehind();
-    else if (step.do === "answer") this.hop.answer(step.bytesMax);
+    else if (step.do === "answer") this.hop.answer(step.bytesMax, 5);
     else if (client === undefined) return;
     else if (step.do === "stall") client.isStalled = true;
     else if (step.do === "wake") this.#wake(client);
@@ -145,7 +106,7 @@ class World {
 
   /** Everything is taken in and read; every boundary and change has passed. */
   settle(): void {
-    this.hop.answer(1e9);
+    this.hop.answer(1e9, 5);
     for (const client of this.clients) this.#wake(client);
     this.#advance(7_500);
   }
@@ -176,17 +137,6 @@ class World {
     const client: Client = { socket, books: new SamplingBooks(this.stream, () => this.clock.monotonicMs()), account: new Account(), isStalled: false };
     this.say(client, { type: "auth", api_key: READ_KEY });
     return client;
-  }
-
-  #events(of: number, count: number, isTrade: boolean): void {
-    const now = this.clock.nowMicros();
-    for (let i = 0; i < count; i++) {
-      const units = ++this.#units;
-      const stamps = { instrument: of, eventTime: now, receiveTime: now };
-      if (isTrade) this.pipeline.event({ kind: "trade", id: String(units), price: price(units), size: quantity(1), side: "buy", ...stamps });
-      else this.pipeline.event({ kind: "quote", bid: price(units), bidSize: quantity(1), ask: price(units + 1), askSize: quantity(1), ...stamps });
-    }
-    this.pipeline.flush();
   }
 
   #advance(ms: number): void {
