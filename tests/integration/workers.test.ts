@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/core/clock.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { PoolRig } from "../support/pool-rig.ts";
+import { RawStream } from "../support/raw-stream.ts";
 import { type RunningService, startService } from "../support/start-service.ts";
 import { type Message, StreamClient } from "../support/stream-client.ts";
 
@@ -122,6 +123,23 @@ describe("a service with two workers", () => {
       expect(await client.closed()).toBe(1012);
     }
     expect(await service.exited).toBe(0);
+  });
+});
+
+describe("a pool of four workers", () => {
+  it("is given 1,000 connections evenly: the largest share is at most 1.3 times the mean", async () => {
+    const rig = await PoolRig.start({ workers: 4 });
+    try {
+      const streams: RawStream[] = [];
+      for (let i = 0; i < 10; i++) streams.push(...await Promise.all(Array.from({ length: 100 }, () => RawStream.open(rig.pool.port))));
+      const shares = await Promise.all([0, 1, 2, 3].map((worker) => rig.sample("ticker_stream_sessions", worker)));
+      console.log(`connections by worker: ${shares.join(", ")}`);
+      expect(shares.reduce((sum, share) => sum + share, 0)).toBe(1_000);
+      expect(Math.max(...shares)).toBeLessThanOrEqual(325);
+      for (const stream of streams) stream.drop();
+    } finally {
+      await rig.stop();
+    }
   });
 });
 
