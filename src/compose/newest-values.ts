@@ -8,7 +8,6 @@ import type { Clock } from "../core/clock.ts";
 import { unreachable } from "../core/types.ts";
 import { Directory, type Listing } from "../fanout/directory.ts";
 import { type KeptRecord, RecordCache, type RecordCacheOptions } from "../fanout/record-cache.ts";
-import { BOOK_DEPTHS } from "../market/market-event.ts";
 import { type Instrument, isVenue } from "../market/instrument.ts";
 import { formatScaled } from "../market/price.ts";
 import type { MarketNotice } from "../ports/market-notices.ts";
@@ -19,6 +18,8 @@ import { kindOf } from "../protocol/record.ts";
 import { instrumentOf, QUOTES_SLOT, sequenceTopic, slotFor, topicKey, TRADES_SLOT } from "../protocol/topic.ts";
 
 const DEPTH_DEFAULT = 10;
+/** Kept trades that are looked at in one go. */
+const TRADES_SLICE = 256;
 
 /** The stream since one start of its thread. */
 class Term {
@@ -153,10 +154,18 @@ export class MarketCopy implements NewestValues, MetricSource {
     const topic = topicKey(listing.index, TRADES_SLOT);
     const [oldest] = term.cache.since(topic, 0, 1).records;
     const trades: NewestValue[] = [];
-    for (const record of term.cache.since(topic, after).records) {
-      if (trades.length >= max) break;
-      const time = record.words[record.at + 3] ?? 0;
-      if ((from === null || time >= from) && (to === null || time < to)) trades.push(term.value(record, listing, 0));
+    for (let position = after, isMore = max > 0; isMore;) {
+      const { records } = term.cache.since(topic, position, TRADES_SLICE);
+      isMore = records.length === TRADES_SLICE;
+      for (const record of records) {
+        position = record.words[record.at + 2] ?? 0;
+        const time = record.words[record.at + 3] ?? 0;
+        if ((from !== null && time < from) || (to !== null && time >= to)) continue;
+        trades.push(term.value(record, listing, 0));
+        if (trades.length < max) continue;
+        isMore = false;
+        break;
+      }
     }
     return { trades, first: oldest ? { seq: oldest.words[oldest.at + 2] ?? 0, time: oldest.words[oldest.at + 3] ?? 0 } : null };
   }
@@ -212,6 +221,3 @@ export class MarketCopy implements NewestValues, MetricSource {
     Atomics.add(term.acknowledged, 0, 1);
   }
 }
-
-/** The depth of a book when nobody says one. */
-export const BOOK_DEPTH_DEFAULT = BOOK_DEPTHS[1];

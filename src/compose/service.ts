@@ -19,6 +19,7 @@ import { TicketService } from "../services/ticket-service.ts";
 import type { Backing, BackingDeps } from "./backing.ts";
 import { claimPorts } from "./claim-ports.ts";
 import { controlPlane } from "./control-plane.ts";
+import { createMarket } from "./market.ts";
 import { StreamHost } from "./stream-host.ts";
 
 /** What the one who started it needs. */
@@ -51,10 +52,11 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const tickets = new TicketService({ clock, ttlMs: config.ticketTtlMs, ticketsMax: config.ticketsMax });
   const control = controlPlane({ config, clock, log: log.log, backingOf });
   const { keys } = control;
+  const market = createMarket({ config, clock, log: log.log, database: control.backing.database });
   const stream = new StreamHost({
     entry: options.streamEntry ?? new URL("./stream.ts", import.meta.url),
     options: () => ({ ...config.stream, keys: keys.records() }),
-    clock, log: log.log, redeem: (ticket) => tickets.redeem(ticket),
+    clock, log: log.log, redeem: (ticket) => tickets.redeem(ticket), onMarket: (notice) => market.copy.hear(notice),
     startMs: config.streamStartMs, silenceMs: config.streamSilenceMs, drainMs: Math.floor(config.shutdownMs * 0.6),
     restartsPerMinuteMax: config.streamRestartsPerMinuteMax, onFatal: options.onFatal,
   });
@@ -69,17 +71,17 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const renderer = new MetricsRenderer();
   const metrics = async () => {
     const report = await stream.report();
-    return renderer.render([...stream.samples(), ...control.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
+    return renderer.render([...stream.samples(), ...control.samples(), ...market.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
   };
   const http = new HttpServer(createHttpApp({
-    ...control.http, health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
+    ...control.http, ...market.http(() => stream.report(), () => health.uptimeMs()), health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
     metricsAllow: new AddressSet(config.metricsAllow), isKeylessAllowed: !config.isProduction, streamPort: () => stream.port(),
     publicStreamUrl: config.publicStreamUrl, bodyBytesMax: config.httpBodyBytesMax,
   }), {
     host: config.stream.host, port: config.httpPort, headersMs: config.httpHeadersMs, requestMs: config.httpRequestMs,
     connectionsMax: config.httpConnectionsMax, clock,
   });
-  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), ...control.parts, http, stream];
+  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), ...control.parts, ...market.parts, http, stream];
   return {
     app: new App({ parts, health, log: log.log }), log,
     urls: () => ({ page: `http://${shownHost(config)}:${http.port()}`, stream: `ws://${shownHost(config)}:${stream.port() ?? config.stream.streamPort}/v1/stream` }),

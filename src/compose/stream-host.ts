@@ -10,6 +10,7 @@ import type { Component } from "../core/component.ts";
 import { messageOf, ResourceError } from "../core/errors.ts";
 import type { Grant, KeyChange } from "../ports/access.ts";
 import type { FeedReport } from "../ports/feeds.ts";
+import type { MarketNotice } from "../ports/market-notices.ts";
 import type { StreamCommand, StreamNotice, StreamReport, WorkerState } from "../ports/stream-control.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
 import type { StreamHealth } from "../services/health-service.ts";
@@ -23,6 +24,8 @@ export interface StreamHostDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly redeem: (ticket: string) => Grant | null;
+  /** What the thread recorded. */
+  readonly onMarket: (notice: MarketNotice) => void;
   /** The thread must listen within this time. */
   readonly startMs: number;
   /** A thread that says nothing for this long hangs. */
@@ -177,6 +180,7 @@ export class StreamHost implements Component, MetricSource {
         this.#feeds = notice.feeds;
         this.#workers = notice.workers;
         return;
+      case "market": return this.#deps.onMarket(notice.notice);
       case "redeem": return this.#redeem(notice.call, notice.ticket);
       case "report": this.#reports.get(notice.call)?.(notice.report); return;
       case "log": this.#deps.log[notice.level](notice.fields, notice.message); return;

@@ -23,6 +23,8 @@ export interface StreamOptions {
   /** Fan-out threads; 1 means inside the stream thread. */
   readonly workers: number;
   readonly flushMaxMs: number;
+  /** How records are handed to the main thread: this often, and at most so many messages on their way. */
+  readonly main: { readonly everyMs: number; readonly messagesInFlightMax: number };
   readonly feeds: readonly FeedSpec[];
   /** Ids (`venue:SYMBOL` or the venue's spelling) carried from the start; empty: the venue's BTC and ETH pairs. */
   readonly feedInstruments: readonly string[];

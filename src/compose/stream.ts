@@ -7,6 +7,7 @@ import { startInOrder, stopInReverse } from "../core/component.ts";
 import { AppError, messageOf } from "../core/errors.ts";
 import { Fanout } from "../fanout/fanout.ts";
 import { KeyTable } from "../fanout/key-table.ts";
+import { MainChannel } from "../fanout/main-channel.ts";
 import { createPlaceTable } from "../fanout/places.ts";
 import { Calls } from "../fanout/thread-channel.ts";
 import { WorkerPool } from "../fanout/worker-pool.ts";
@@ -42,10 +43,11 @@ const demand = (index: number): void => feeds.demand(index);
 const keys = new KeyTable(options.keys);
 const placeTable = createPlaceTable();
 const downstream = options.workers === 1 ? inThisThread() : inThreads();
-const pipeline = new Pipeline(clock, [downstream.sink], { flushMaxMs: options.flushMaxMs, jumpBandPct: options.jumpBandPct, instrumentsMax: options.instrumentsMax });
+const main = new MainChannel({ clock, log, epoch, cache: downstream.sink.cache, ...options.main, post: (notice, transfer) => parentPort?.postMessage({ type: "market", notice } satisfies StreamNotice, transfer) });
+const pipeline = new Pipeline(clock, [downstream.sink, main], { flushMaxMs: options.flushMaxMs, jumpBandPct: options.jumpBandPct, instrumentsMax: options.instrumentsMax });
 const created = createFeeds({ options, clock, log, sink: pipeline, keys });
 const feeds = new FeedSupervisor(created.feeds, log);
-const parts = [created.venues, downstream.sink, pipeline, feeds];
+const parts = [created.venues, main, downstream.sink, pipeline, feeds];
 
 /** The one fan-out lives here: no hop between tick and socket. */
 function inThisThread() {
@@ -73,7 +75,7 @@ function sayState(): void {
 
 async function report(): Promise<StreamReport> {
   const { sessions, samples } = await downstream.report();
-  return { feeds: feeds.reports(), sessions, samples: [...pipeline.samples(), ...feeds.samples(), ...samples] };
+  return { feeds: feeds.reports(), sessions, samples: [...pipeline.samples(), ...feeds.samples(), ...main.samples(), ...samples] };
 }
 
 /** Feeds first, so that nothing new arrives; what has arrived leaves; then the sockets. */

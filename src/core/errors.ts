@@ -12,6 +12,8 @@ export abstract class AppError extends Error {
   abstract readonly retryable: boolean;
   /** Seconds after which to try again; null: not known. */
   readonly retryAfterS: number | null = null;
+  /** Members of a problem beside the standard ones, e.g. `did_you_mean`. */
+  readonly members: Readonly<Record<string, unknown>> = {};
 }
 
 /** Configuration that cannot be used; carries every fault found, not only the first. */
@@ -63,10 +65,12 @@ export class ValidationError extends AppError {
   readonly retryable = false;
   readonly code: string;
   readonly errors: readonly InputFault[];
+  override readonly members: Readonly<Record<string, unknown>>;
 
-  constructor(errors: readonly InputFault[], code = "validation_failed") {
+  constructor(errors: readonly InputFault[], code = "validation_failed", members: Readonly<Record<string, unknown>> = {}) {
     super(errors.map(({ path, message }) => `${path}: ${message}`).join("; "));
     this.code = code;
+    this.members = members;
     this.errors = errors;
   }
 }
@@ -102,10 +106,12 @@ export class NotFoundError extends AppError {
   readonly status = 404;
   readonly retryable = false;
   readonly code: string;
+  override readonly members: Readonly<Record<string, unknown>>;
 
-  constructor(message: string, code = "not_found") {
+  constructor(message: string, code = "not_found", members: Readonly<Record<string, unknown>> = {}) {
     super(message);
     this.code = code;
+    this.members = members;
   }
 }
 

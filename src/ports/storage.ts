@@ -108,6 +108,7 @@ export interface StoredBar {
 }
 
 export interface BarQuery {
+  /** Empty: of every instrument. */
   readonly symbols: readonly string[];
   readonly interval: string;
   /** Bars that start at or after it. */
@@ -120,10 +121,15 @@ export interface BarQuery {
 }
 
 export interface BarStore {
-  /** The same bar again (symbol, interval, start) replaces the one that is there. */
+  /**
+   * The same bar again (symbol, interval, start) replaces the one that is there, unless that has more trades: a restart in the
+   * middle of an interval, or a venue that repeats its last trade, makes a bar of a part of it.
+   */
   put(bars: readonly StoredBar[]): Promise<void>;
-  /** Oldest first. */
+  /** Oldest first; of the same start by symbol, in the order of code units. */
   query(query: BarQuery): Promise<readonly StoredBar[]>;
+  /** Whether there is a bar of any of these symbols. */
+  hasAny(symbols: readonly string[]): Promise<boolean>;
   /** Removes bars of an interval that started before. Answers how many. */
   prune(interval: string, before: Micros): Promise<number>;
 }

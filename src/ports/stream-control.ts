@@ -3,6 +3,7 @@
  */
 import type { Grant, KeyChange } from "./access.ts";
 import type { FeedReport } from "./feeds.ts";
+import type { MarketNotice } from "./market-notices.ts";
 import type { MetricSample } from "./telemetry.ts";
 
 /** From main. */
@@ -23,6 +24,8 @@ export type StreamNotice =
   /** Sent on change and every second: what readiness is judged by without asking. */
   | { readonly type: "state"; readonly feeds: readonly FeedReport[]; readonly workers: WorkerState }
   | { readonly type: "drained"; readonly sessions: number }
+  /** What was recorded, every few milliseconds. */
+  | { readonly type: "market"; readonly notice: MarketNotice }
   | { readonly type: "stopped" }
   | { readonly type: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly fields: Readonly<Record<string, unknown>>; readonly message: string }
   /** It cannot go on; main decides. */

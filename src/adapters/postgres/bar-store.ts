@@ -45,6 +45,12 @@ export class SqlBarStore implements BarStore {
     return rows.map(barOf);
   }
 
+  async hasAny(symbols: readonly string[]): Promise<boolean> {
+    if (symbols.length === 0) return false;
+    const found = await this.#database.run((db) => db.selectFrom("bars").select("symbol").where("symbol", "in", symbols).limit(1).executeTakeFirst());
+    return found !== undefined;
+  }
+
   async prune(interval: string, before: Micros): Promise<number> {
     for (let removed = 0; ;) {
       const { numAffectedRows } = await this.#database.run((db) => sql`

@@ -26,7 +26,7 @@ const STATEMENTS = [
   "create index instrument_changes_by_time on instrument_changes (time)",
   "create table subscriptions (id text primary key, symbols text not null, channels text not null, owner text not null, created_at bigint not null)",
   `create table bars (
-     symbol text not null, interval text not null, start bigint not null, open text not null, high text not null, low text not null,
+     symbol text collate "C" not null, interval text not null, start bigint not null, open text not null, high text not null, low text not null,
      close text not null, volume text not null, vwap text not null, trades integer not null, primary key (symbol, interval, start))`,
   "create index bars_by_start on bars (interval, start, symbol)",
 ];
