@@ -16,7 +16,8 @@ export interface FeedCounters {
   synced: number;
   tradesMissed: number;
   instrumentSilences: number;
-  pullInsRefused: number;
+  /** Events of channels that nobody asks for. */
+  unwanted: number;
   listFailures: number;
   listSkipped: number;
   configuredUnknown: number;
@@ -25,7 +26,7 @@ export interface FeedCounters {
 
 export function feedCounters(): FeedCounters {
   return {
-    malformed: 0, resyncs: 0, resyncsRepeated: 0, synced: 0, tradesMissed: 0, instrumentSilences: 0, pullInsRefused: 0,
+    malformed: 0, resyncs: 0, resyncsRepeated: 0, synced: 0, tradesMissed: 0, instrumentSilences: 0, unwanted: 0,
     listFailures: 0, listSkipped: 0, configuredUnknown: 0, control: { subscribed: 0, heartbeat: 0, error: 0, other: 0 },
   };
 }
@@ -36,6 +37,9 @@ export interface FeedGauges {
   readonly known: number;
   readonly carried: number;
   readonly pulledIn: number;
+  /** Asked for by subscriptions and not carried: unknown, or no room. */
+  readonly waiting: number;
+  readonly pullInsRefused: number;
   readonly instrumentsRefused: number;
   readonly resyncsAsked: number;
   readonly statuses: number;
@@ -51,7 +55,9 @@ export function feedSamples(feed: string, counters: FeedCounters, connection: Co
     sample("gauge", "live", "1 while the feed is live", gauges.state === "live" ? 1 : 0),
     sample("gauge", "instruments_known", "Instruments of the venue that clients can find", gauges.known),
     sample("gauge", "instruments_carried", "Instruments subscribed to at the venue", gauges.carried),
-    sample("gauge", "instruments_pulled_in", "Of these, carried because a client asked", gauges.pulledIn),
+    sample("gauge", "instruments_pulled_in", "Of these, carried because a client or a subscription asked", gauges.pulledIn),
+    sample("gauge", "instruments_waiting", "Instruments of subscriptions that are unknown to the venue or have no room", gauges.waiting),
+    sample("counter", "unwanted_total", "Events of channels that nobody asks for, passed over", counters.unwanted),
     sample("counter", "attempts_total", "Attempts to connect", connection.attempts),
     sample("counter", "connects_total", "Connections that were opened", connection.connects),
     sample("counter", "messages_total", "Messages received", connection.messages),
@@ -64,7 +70,7 @@ export function feedSamples(feed: string, counters: FeedCounters, connection: Co
     sample("counter", "books_synced_total", "Books made whole by a snapshot", counters.synced),
     sample("counter", "trades_missed_total", "Trades that the venue numbered and that never came", counters.tradesMissed),
     sample("counter", "instrument_silences_total", "Instruments that became stale for want of data", counters.instrumentSilences),
-    sample("counter", "pull_ins_refused_total", "Instruments not pulled in because of a limit", counters.pullInsRefused),
+    sample("counter", "pull_ins_refused_total", "Instruments not pulled in because of a limit", gauges.pullInsRefused),
     sample("counter", "instruments_refused_total", "Instruments of the list beyond the limit", gauges.instrumentsRefused),
     sample("counter", "list_failures_total", "Instrument lists that did not come or could not be read", counters.listFailures),
     sample("gauge", "list_skipped", "Entries of the newest instrument list that could not be read", counters.listSkipped),

@@ -16,6 +16,9 @@ const REASON_LENGTH_MAX = 200;
 /** What a venue still owes an instrument after a connection opened. */
 export const AWAITING_BOOK = "waiting for a snapshot of the book";
 
+/** Nobody asks for it any more. */
+const NOT_CARRIED = "no longer carried";
+
 export class FeedStatus {
   readonly #sink: EventSink;
   readonly #clock: Clock;
@@ -56,7 +59,7 @@ export class FeedStatus {
     for (const entry of this.#set.carried) {
       entry.lastMs = Number.NaN;
       entry.isSilent = false;
-      entry.unsynced = AWAITING_BOOK;
+      entry.unsynced = entry.hasBook ? AWAITING_BOOK : "";
     }
   }
 
@@ -90,6 +93,7 @@ export class FeedStatus {
   }
 
   #stateOf(entry: Entry): { state: StatusState; reason: string } {
+    if (!entry.isCarried) return { state: "stale", reason: NOT_CARRIED };
     if (this.#state === "down") return { state: "down", reason: this.#reason };
     if (entry.instrument.state === "halted") return { state: "halted", reason: "halted by the venue" };
     if (entry.instrument.state === "inactive") return { state: "halted", reason: "not traded at the venue" };

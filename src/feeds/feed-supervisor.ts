@@ -6,8 +6,9 @@
 import type { Component } from "../core/component.ts";
 import { FeedError, messageOf } from "../core/errors.ts";
 import type { InstrumentIndex } from "../market/instrument.ts";
-import type { Feed, FeedReport } from "../ports/feeds.ts";
+import type { CarryOutcome, Feed, FeedReport, ListOutcome } from "../ports/feeds.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
+import type { Channel } from "../protocol/topic.ts";
 
 interface Supervised {
   readonly feed: Feed;
@@ -88,6 +89,25 @@ export class FeedSupervisor implements Component, MetricSource {
   /** A client wants an instrument: its feed carries it, the others pass it over. */
   demand(instrument: InstrumentIndex): void {
     for (const each of this.#feeds.values()) if (each.isRunning) each.feed.demand(instrument);
+  }
+
+  /** A subscription wants an instrument: its feed carries it, also one that is not running for when it does. */
+  carry(id: string, channels: readonly Channel[]): CarryOutcome {
+    for (const { feed } of this.#feeds.values()) {
+      const outcome = feed.carry(id, channels);
+      if (outcome !== "foreign") return outcome;
+    }
+    return "foreign";
+  }
+
+  release(id: string, channels: readonly Channel[]): void {
+    for (const { feed } of this.#feeds.values()) feed.release(id, channels);
+  }
+
+  /** Asks every venue for its list; one outcome for each that has one. */
+  async refresh(): Promise<ListOutcome[]> {
+    const outcomes = await Promise.all([...this.#feeds.values()].map(({ feed }) => feed.refresh()));
+    return outcomes.filter((outcome) => outcome !== null);
   }
 
   /** Brings a feed to where it should be, after whatever is under way. */

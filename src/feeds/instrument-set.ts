@@ -6,6 +6,7 @@
 import { instrumentId, venueId, type Instrument, type InstrumentIndex } from "../market/instrument.ts";
 import { formatScaled, price, quantity, scaledOrNaN } from "../market/price.ts";
 import type { EventSink } from "../ports/records.ts";
+import { ALL_CHANNELS, type ChannelMask } from "./channel-mask.ts";
 import type { InstrumentLookup } from "./mapper.ts";
 
 /** One known instrument of the venue. Fields that change are changed by the feed alone. */
@@ -13,6 +14,18 @@ export interface Entry {
   readonly index: InstrumentIndex;
   instrument: Instrument;
   isCarried: boolean;
+  /** What of it is carried; 0 while it is not. */
+  channels: ChannelMask;
+  /** The venue's own channels that the present connection is subscribed to, as bits of the profile's list. */
+  upstream: number;
+  /** A book is asked of the venue, be it for the quotes in it. */
+  hasBook: boolean;
+  /** In `FEED_INSTRUMENTS`. */
+  isConfigured: boolean;
+  /** A client on the stream asked for it. */
+  isDemanded: boolean;
+  /** It was carried and no longer is: what still arrives of it does not bring it back. */
+  isReleased: boolean;
   /** Monotonic milliseconds of the last event; NaN before the first since the connection opened. */
   lastMs: number;
   /** Why the book cannot be trusted; empty when it can. */
@@ -70,7 +83,8 @@ export class InstrumentSet implements InstrumentLookup {
       return null;
     }
     const entry: Entry = {
-      index: this.#sink.define(listed), instrument: listed, isCarried: false,
+      index: this.#sink.define(listed), instrument: listed, isCarried: false, channels: 0, upstream: 0, hasBook: false,
+      isConfigured: false, isDemanded: false, isReleased: false,
       lastMs: Number.NaN, unsynced: "", isSilent: false, told: "",
       tradeLast: Number.NaN, hasUnnumberedTrades: false,
     };
@@ -82,11 +96,29 @@ export class InstrumentSet implements InstrumentLookup {
   }
 
   /** True when it was not carried before. */
-  carry(entry: Entry): boolean {
+  carry(entry: Entry, channels: ChannelMask = ALL_CHANNELS, hasBook = true): boolean {
+    entry.channels = channels;
+    entry.hasBook = hasBook;
     if (entry.isCarried) return false;
     entry.isCarried = true;
+    entry.isReleased = false;
     this.#carried.push(entry);
     return true;
+  }
+
+  /** What arrives of it from now on is not looked at. */
+  release(entry: Entry): void {
+    if (!entry.isCarried) return;
+    entry.isCarried = false;
+    entry.isReleased = true;
+    entry.channels = 0;
+    entry.hasBook = false;
+    this.#carried.splice(this.#carried.indexOf(entry), 1);
+  }
+
+  /** All known, in the order in which they became so. */
+  all(): IterableIterator<Entry> {
+    return this.#byName.values();
   }
 
   /** A symbol, a native spelling or a whole id of this venue, in any case. */
@@ -102,7 +134,7 @@ export class InstrumentSet implements InstrumentLookup {
 
   byNative(native: string): Entry | undefined {
     const entry = this.#bySpelling.get(native);
-    if (entry === undefined || entry.isCarried || this.adopt(entry)) return entry;
+    if (entry === undefined || entry.isCarried || (!entry.isReleased && this.adopt(entry))) return entry;
     return undefined;
   }
 }

@@ -29,6 +29,8 @@ export interface InstrumentLookup {
 export interface Mapper {
   /** One message as `JSON.parse` made it. Never throws for foreign input: it says `malformed`. */
   message(message: unknown, receiveTime: Micros): void;
+  /** Forgets the book of one instrument: it is no longer asked for. */
+  forget(instrument: InstrumentIndex): void;
   /** Forgets books and sequence positions: the connection ended. */
   reset(): void;
 }

@@ -8,7 +8,7 @@ import { messageOf } from "../core/errors.ts";
 import { micros, type Micros } from "../core/time.ts";
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { MarketEvent } from "../market/market-event.ts";
-import type { Feed, FeedReport } from "../ports/feeds.ts";
+import type { CarryOutcome, Feed, FeedReport } from "../ports/feeds.ts";
 import type { EventSink } from "../ports/records.ts";
 import type { Logger, MetricSample } from "../ports/telemetry.ts";
 import { readCapture, type CaptureRecord } from "./capture.ts";
@@ -117,6 +117,17 @@ export class ReplayFeed implements Feed, MapperOutput {
 
   /** Everything recorded is carried from the start. */
   demand(): void {}
+
+  carry(id: string): CarryOutcome {
+    return this.#survey !== null && id.startsWith(`${this.#survey.venue}:`) ? "carried" : "foreign";
+  }
+
+  release(): void {}
+
+  /** A recording has one list. */
+  refresh(): Promise<null> {
+    return Promise.resolve(null);
+  }
 
   // --- MapperOutput
 

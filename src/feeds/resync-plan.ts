@@ -69,6 +69,12 @@ export class ResyncPlan {
     pending.wholeSinceMs = this.#clock.monotonicMs();
   }
 
+  /** Its book is no longer asked for. */
+  drop(entry: Entry): void {
+    this.#pending.get(entry)?.timer?.stop();
+    this.#pending.delete(entry);
+  }
+
   /** The connection ended: nothing is owed any more. */
   clear(): void {
     for (const pending of this.#pending.values()) pending.timer?.stop();

@@ -39,6 +39,10 @@ export class VenueBooks<Book extends VenueBook> {
     return this.#books.values();
   }
 
+  forget(index: InstrumentIndex): void {
+    this.#books.delete(index);
+  }
+
   clear(): void {
     this.#books.clear();
   }

@@ -4,58 +4,31 @@
  * Owns: connection, session (with the books), instrument set, status. Runs on: stream thread. Path: `message` and
  * `event` are hot.
  */
-import type { Clock, Timer } from "../core/clock.ts";
+import type { Timer } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Micros } from "../core/time.ts";
 import type { InstrumentIndex } from "../market/instrument.ts";
 import type { MarketEvent, Trade } from "../market/market-event.ts";
-import type { Feed, FeedReport } from "../ports/feeds.ts";
-import type { EventSink } from "../ports/records.ts";
-import type { Logger, MetricSample } from "../ports/telemetry.ts";
-import { FeedConnection, type ConnectionOwner, type ConnectionTap, type DisconnectReason } from "./feed-connection.ts";
+import type { CarryOutcome, Feed, FeedReport, ListOutcome } from "../ports/feeds.ts";
+import type { MetricSample } from "../ports/telemetry.ts";
+import type { Channel } from "../protocol/topic.ts";
+import { Carriage } from "./carriage.ts";
+import { holdsKind, maskOf } from "./channel-mask.ts";
+import { FeedConnection, type ConnectionOwner, type DisconnectReason } from "./feed-connection.ts";
 import { feedCounters, feedSamples, MalformedLog } from "./feed-counters.ts";
 import { AWAITING_BOOK, FeedStatus } from "./feed-status.ts";
+import type { InstrumentList } from "./instrument-list.ts";
 import { InstrumentSet, venueInstrument, type Entry } from "./instrument-set.ts";
 import type { MapperOutput } from "./mapper.ts";
-import { backoffMs, CONNECTION_LIMITS, type ConnectionLimits } from "./reconnect-plan.ts";
-import { ResyncPlan, RESYNC_LIMITS, type ResyncLimits } from "./resync-plan.ts";
-import { REST_LIMITS, VenueRest, type RestLimits, type RestTap } from "./venue-rest.ts";
+import { CONNECTION_LIMITS } from "./reconnect-plan.ts";
+import { ResyncPlan, RESYNC_LIMITS } from "./resync-plan.ts";
+import { REST_LIMITS, VenueRest } from "./venue-rest.ts";
+import { VENUE_FEED_DEFAULTS, type VenueFeedOptions } from "./venue-feed-options.ts";
+import { VenueList } from "./venue-list.ts";
 import type { SessionContext, VenueProfile, VenueSession } from "./venue-profile.ts";
 
-/** What a venue's feed needs; everything optional has the default named here. */
-export interface VenueFeedOptions {
-  readonly sink: EventSink;
-  readonly clock: Clock;
-  readonly log: Logger;
-  /** Uniform from 0 to below 1, for back-off. */
-  readonly random: () => number;
-  /** Default: the venue's public production address. */
-  readonly wsUrl?: string | undefined;
-  readonly restUrl?: string | undefined;
-  /** Symbols, native spellings or ids; those of other venues are passed over. Default: the venue's BTC and ETH pairs. */
-  readonly instruments?: readonly string[] | undefined;
-  /** A connection without data for this long is replaced. Default 10,000. */
-  readonly silenceMs?: number | undefined;
-  /** An instrument without data for this long is stale. Default 60,000. */
-  readonly instrumentSilenceMs?: number | undefined;
-  /** Most instruments pulled in beyond the configured ones. Default 200. */
-  readonly pulledInMax?: number | undefined;
-  /** Most instruments made known. Default 10,000. */
-  readonly instrumentsMax?: number | undefined;
-  /** The instrument list is read again this often; its halts become statuses. Default 600,000. */
-  readonly listRefreshMs?: number | undefined;
-  readonly connection?: Partial<ConnectionLimits> | undefined;
-  readonly resync?: Partial<ResyncLimits> | undefined;
-  readonly rest?: Partial<RestLimits> | undefined;
-  readonly tap?: (ConnectionTap & { readonly answered: RestTap }) | undefined;
-}
-
-export const VENUE_FEED_DEFAULTS = {
-  instrumentSilenceMs: 60_000, pulledInMax: 200, instrumentsMax: 10_000, listRefreshMs: 600_000,
-} as const;
-
-/** Instruments asked for one by one are subscribed together, this long after the first: venues limit messages per second. */
-const PULL_IN_MS = 250;
+/** Instruments asked for or left one by one are said to the venue together, this long after the first: venues limit messages per second. */
+const CHANGE_MS = 250;
 const SILENCE_CHECK_MS = 1_000;
 
 export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
@@ -70,20 +43,15 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
   readonly #connection: FeedConnection;
   readonly #resyncs: ResyncPlan;
   readonly #malformed: MalformedLog;
+  readonly #carriage: Carriage;
+  readonly #list: VenueList;
   readonly #instrumentSilenceMs: number;
-  readonly #pulledInMax: number;
   #timers: Timer[] = [];
-  #listTimer: Timer | null = null;
-  #listFailures = 0;
-  #pulledIn = 0;
-  #added: Entry[] = [];
-  #addTimer: Timer | null = null;
+  #changeTimer: Timer | null = null;
   #lostBooks: Entry[] = [];
-  /** How many were carried when the address of the present connection was made. */
-  #addressed = 0;
+  /** What the address of the present connection subscribes to. */
+  #addressed: readonly Entry[] = [];
   #isRunning = false;
-  /** Grows with each start: what an earlier run still awaits no longer counts. */
-  #run = 0;
   // Of the message being read.
   #nowMs = 0;
   #sawData = false;
@@ -95,11 +63,12 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     this.#profile = profile;
     this.#options = options;
     this.#instrumentSilenceMs = options.instrumentSilenceMs ?? VENUE_FEED_DEFAULTS.instrumentSilenceMs;
-    this.#pulledInMax = options.pulledInMax ?? VENUE_FEED_DEFAULTS.pulledInMax;
     this.#set = new InstrumentSet(sink, options.instrumentsMax ?? VENUE_FEED_DEFAULTS.instrumentsMax, profile.spellings);
-    this.#set.adopt = (entry) => this.#pullIn(entry);
+    this.#carriage = new Carriage(this.#set, { pulledInMax: options.pulledInMax ?? VENUE_FEED_DEFAULTS.pulledInMax, carriedMax: profile.carriedMax }, profile.upstream,
+      (entry, before) => this.#carriageChanged(entry, before.hasBook));
+    this.#set.adopt = (entry) => this.#carriage.demand(entry);
     this.#status = new FeedStatus(sink, clock, this.#set, sink.define(venueInstrument(profile.venue, "wall")));
-    this.#rest = new VenueRest(options.restUrl ?? profile.restUrl, { ...REST_LIMITS, ...options.rest }, tap?.answered);
+    this.#rest = new VenueRest(options.restUrl ?? profile.restUrl, { ...REST_LIMITS, ...options.rest }, tap?.answered, options.breaker);
     this.#resyncs = new ResyncPlan(clock, random, (entry) => this.#ask(entry), { ...RESYNC_LIMITS, ...options.resync });
     this.#malformed = new MalformedLog(profile.venue, clock, log);
     this.#connection = new FeedConnection({
@@ -107,25 +76,33 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
       limits: { ...CONNECTION_LIMITS, ageMaxMs: profile.ageMaxMs, silenceMs: options.silenceMs ?? CONNECTION_LIMITS.silenceMs, ...options.connection },
     });
     this.#session = profile.session(this.#context());
+    this.#list = new VenueList({
+      venue: profile.venue, clock, random, refreshMs: options.listRefreshMs ?? VENUE_FEED_DEFAULTS.listRefreshMs, backoff: CONNECTION_LIMITS,
+      ask: async () => profile.parseList(await this.#rest.get(profile.listPath)),
+      take: (list) => this.#takeList(list), settled: (outcome) => this.#listSettled(outcome),
+    });
   }
 
   start(): Promise<void> {
     if (this.#isRunning) return Promise.resolve();
     this.#isRunning = true;
-    this.#run++;
     this.#rest.open();
     this.#status.venue("starting", "loading the list of instruments");
     this.#timers = [this.#options.clock.every(SILENCE_CHECK_MS, () => this.#checkSilence())];
-    void this.#loadList();
+    if (this.#takeCached()) {
+      this.#carryConfigured();
+      this.#connection.start();
+    }
+    this.#list.start();
     return Promise.resolve();
   }
 
   async stop(): Promise<void> {
     this.#isRunning = false;
     for (const timer of this.#timers) timer.stop();
-    this.#listTimer?.stop();
-    this.#addTimer?.stop();
-    this.#addTimer = null;
+    this.#list.stop();
+    this.#changeTimer?.stop();
+    this.#changeTimer = null;
     this.#rest.close();
     await this.#connection.stop();
     this.#resyncs.clear();
@@ -147,7 +124,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
 
   samples(): MetricSample[] {
     const own = feedSamples(this.name, this.counters, this.#connection.counters, {
-      state: this.#status.state, known: this.#set.size, carried: this.#set.carried.length, pulledIn: this.#pulledIn,
+      state: this.#status.state, known: this.#set.size, carried: this.#set.carried.length, pulledIn: this.#carriage.pulledIn, waiting: this.#carriage.waiting, pullInsRefused: this.#carriage.refused,
       instrumentsRefused: this.#set.refused, resyncsAsked: this.#resyncs.asked, statuses: this.#status.told,
       restRequests: this.#rest.requests, restFailures: this.#rest.failures,
     });
@@ -156,24 +133,37 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
 
   demand(instrument: InstrumentIndex): void {
     const entry = this.#set.at(instrument);
-    if (entry === undefined || entry.isCarried || !this.#pullIn(entry)) return;
-    if (!this.#connection.isOpen) return;
-    this.#added.push(entry);
-    this.#addTimer ??= this.#options.clock.after(PULL_IN_MS, () => this.#subscribeAdded());
+    if (entry !== undefined) this.#carriage.demand(entry);
+  }
+
+  carry(id: string, channels: readonly Channel[]): CarryOutcome {
+    const symbol = this.#symbolOf(id);
+    return symbol === null ? "foreign" : this.#carriage.hold(symbol, maskOf(channels));
+  }
+
+  release(id: string, channels: readonly Channel[]): void {
+    const symbol = this.#symbolOf(id);
+    if (symbol !== null) this.#carriage.letGo(symbol, maskOf(channels));
+  }
+
+  refresh(): Promise<ListOutcome> {
+    return this.#list.refresh();
   }
 
   // --- ConnectionOwner
 
   url(): string {
-    this.#addressed = this.#set.carried.length;
-    return this.#profile.url(this.#options.wsUrl ?? this.#profile.wsUrl, this.#set.carried);
+    this.#addressed = this.#set.carried.slice(0, this.#profile.addressedMax);
+    this.#carriage.begin(this.#addressed);
+    return this.#profile.url(this.#options.wsUrl ?? this.#profile.wsUrl, this.#addressed);
   }
 
   opened(): void {
-    this.#added = [];
     this.#status.forget();
     this.#status.venue("stale", "connected, waiting for data");
     this.#session.opened(this.#addressed);
+    this.#carriage.touchAll();
+    this.#sayChanges();
   }
 
   message(text: string, receiveTime: Micros): boolean {
@@ -192,7 +182,6 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     this.#session.reset();
     this.#resyncs.clear();
     this.#lostBooks.length = 0;
-    this.#added = [];
     for (const entry of this.#set.carried) {
       if (entry.hasUnnumberedTrades) this.#lost(entry, null);
       entry.hasUnnumberedTrades = false;
@@ -207,6 +196,10 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     this.#sawData = true;
     const entry = this.#set.at(event.instrument);
     if (entry === undefined) return;
+    if (!holdsKind(entry.channels, event.kind)) {
+      this.counters.unwanted++;
+      return;
+    }
     if (event.kind === "trade") this.#countMissed(entry, event);
     this.#options.sink.event(event);
     this.#status.dataSeen(entry, this.#nowMs);
@@ -216,6 +209,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     const entry = this.#set.at(instrument);
     if (entry === undefined) return;
     this.#sawData = true;
+    if (!entry.hasBook) return this.#session.forgetBook(entry);
     // The first snapshot of a connection is asked for in the same way, but nothing was lost.
     if (entry.unsynced === "") {
       this.counters.resyncs++;
@@ -229,6 +223,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
   synced(instrument: InstrumentIndex): void {
     const entry = this.#set.at(instrument);
     if (entry === undefined) return;
+    if (!entry.hasBook) return this.#session.forgetBook(entry);
     this.counters.synced++;
     this.#resyncs.synced(entry);
     entry.unsynced = "";
@@ -254,8 +249,13 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     return {
       set: this.#set, out: this, rest: this.#rest, clock, log,
       send: (text) => void this.#connection.send(text),
+      resubscribe: () => {
+        this.#carriage.begin([]);
+        this.#carriage.touchAll();
+        this.#sayChanges();
+      },
       snapshotFailed: (entry, error) => {
-        if (!this.#connection.isOpen) return;
+        if (!this.#connection.isOpen || !entry.hasBook) return;
         log.warn({ feed: this.name, instrument: entry.instrument.id, error: messageOf(error) }, "no snapshot of the book");
         this.#resyncs.request(entry);
       },
@@ -294,76 +294,94 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     this.#options.sink.lost(entry.index, "trade", missed);
   }
 
-  /** Carries an instrument beyond the configured ones; false, and counted, when there is no room. */
-  #pullIn(entry: Entry): boolean {
-    if (this.#pulledIn >= this.#pulledInMax || this.#set.carried.length >= this.#profile.carriedMax) {
-      this.counters.pullInsRefused++;
-      return false;
+  /** Another set of channels of it is carried: told to clients at once, to the venue together with what else changes. */
+  #carriageChanged(entry: Entry, hadBook: boolean): void {
+    if (!holdsKind(entry.channels, "trade")) {
+      // What is not asked for is not missed.
+      entry.tradeLast = Number.NaN;
+      entry.hasUnnumberedTrades = false;
     }
-    this.#pulledIn++;
-    this.#carry(entry);
-    return true;
-  }
-
-  #carry(entry: Entry): void {
-    this.#set.carry(entry);
-    entry.unsynced = AWAITING_BOOK;
+    if (entry.hasBook !== hadBook) entry.unsynced = entry.hasBook ? AWAITING_BOOK : "";
+    if (hadBook && !entry.hasBook) {
+      this.#resyncs.drop(entry);
+      this.#session.forgetBook(entry);
+    }
+    if (!entry.isCarried) {
+      entry.lastMs = Number.NaN;
+      entry.isSilent = false;
+    }
     this.#status.refresh(entry);
+    if (this.#connection.isOpen) this.#changeTimer ??= this.#options.clock.after(CHANGE_MS, () => this.#sayChanges());
   }
 
-  #subscribeAdded(): void {
-    this.#addTimer = null;
-    const added = this.#added;
-    this.#added = [];
-    if (added.length > 0 && this.#connection.isOpen) this.#session.subscribe(added);
+  #sayChanges(): void {
+    this.#changeTimer?.stop();
+    this.#changeTimer = null;
+    if (!this.#connection.isOpen || !this.#session.isReady) return;
+    const { leave, join } = this.#carriage.changes();
+    for (const { entries, channels } of leave) this.#session.unsubscribe(entries, channels);
+    for (const { entries, channels } of join) this.#session.subscribe(entries, channels);
   }
 
   #checkSilence(): void {
     this.counters.instrumentSilences += this.#status.checkSilence(this.#options.clock.monotonicMs(), this.#instrumentSilenceMs);
   }
 
-  async #loadList(): Promise<void> {
-    const { clock, listRefreshMs, log, random } = this.#options;
-    const run = this.#run;
-    let nextMs = listRefreshMs ?? VENUE_FEED_DEFAULTS.listRefreshMs;
+  /** The list of an earlier run of this service; false when there is none of this venue. */
+  #takeCached(): boolean {
+    const own = (this.#options.cached ?? []).filter(({ venue }) => venue === this.#profile.venue);
     try {
-      const list = this.#profile.parseList(await this.#rest.get(this.#profile.listPath));
-      if (!this.#isRunning || run !== this.#run) return;
-      this.#listFailures = 0;
-      for (const instrument of list.instruments) this.#set.define(instrument);
-      this.counters.listSkipped = list.skipped;
-      for (const entry of this.#set.carried) this.#status.refresh(entry);
+      for (const instrument of own) this.#set.define(instrument);
     } catch (error) {
-      if (!this.#isRunning || run !== this.#run) return;
-      this.counters.listFailures++;
-      nextMs = backoffMs(CONNECTION_LIMITS, this.#listFailures++, random);
-      log.warn({ feed: this.name, error: messageOf(error), retryMs: Math.round(nextMs) }, "no list of instruments, going on with what is known");
+      if (!(error instanceof RangeError)) throw error;
+      this.#options.log.warn({ feed: this.name, error: error.message }, "not every instrument that is remembered has room");
     }
-    this.#listTimer = clock.after(nextMs, () => void this.#loadList());
+    if (own.length > 0) this.#carriage.learned();
+    return own.length > 0;
+  }
+
+  #takeList({ instruments, skipped }: InstrumentList): void {
+    const listed = new Set(instruments.map(({ symbol }) => symbol.toUpperCase()));
+    for (const instrument of instruments) this.#set.define(instrument);
+    for (const entry of this.#set.all()) {
+      const { instrument } = entry;
+      if (instrument.state !== "inactive" && !listed.has(instrument.symbol.toUpperCase())) this.#set.define({ ...instrument, state: "inactive" });
+    }
+    this.counters.listSkipped = skipped;
+    for (const entry of this.#set.carried) this.#status.refresh(entry);
+    this.#carriage.learned();
+  }
+
+  #listSettled(outcome: ListOutcome): void {
+    if (outcome.kind === "failed") {
+      this.counters.listFailures++;
+      this.#options.log.warn({ feed: this.name, error: outcome.failure, nextAt: outcome.nextAt }, "no list of instruments, going on with what is known");
+    }
     this.#carryConfigured();
     this.#connection.start();
+    this.#options.listed?.(outcome);
   }
 
   /** Repeated after every list: a name unknown before may be known now. */
   #carryConfigured(): void {
     const { instruments, log } = this.#options;
-    const isListed = this.#listFailures === 0;
     const names = instruments === undefined || instruments.length === 0 ? this.#profile.defaultSymbols : instruments;
     const unknown: string[] = [];
-    const added: Entry[] = [];
     for (const name of names) {
-      const colon = name.indexOf(":");
-      if (colon >= 0 && name.slice(0, colon).toLowerCase() !== this.#profile.venue) continue;
-      const entry = this.#set.find(name) ?? (isListed ? undefined : this.#assume(name.slice(colon + 1)));
-      if (entry === undefined || (!entry.isCarried && this.#set.carried.length >= this.#profile.carriedMax)) unknown.push(name);
-      else if (!entry.isCarried) {
-        this.#carry(entry);
-        added.push(entry);
-      }
+      const symbol = this.#symbolOf(name);
+      if (symbol === null) continue;
+      const entry = this.#set.find(symbol) ?? (this.#list.isListed ? undefined : this.#assume(symbol));
+      if (entry === undefined || !this.#carriage.configure(entry)) unknown.push(name);
     }
     this.counters.configuredUnknown = unknown.length;
     if (unknown.length > 0) log.warn({ feed: this.name, instruments: unknown.slice(0, 20), count: unknown.length, carriedMax: this.#profile.carriedMax }, "configured instruments are unknown to the venue or over its limit");
-    if (added.length > 0 && this.#connection.isOpen) this.#session.subscribe(added);
+    this.#sayChanges();
+  }
+
+  /** The part of an id behind the venue, or the whole name without one; null when the venue is another. */
+  #symbolOf(name: string): string | null {
+    const colon = name.indexOf(":");
+    return colon >= 0 && name.slice(0, colon).toLowerCase() !== this.#profile.venue ? null : name.slice(colon + 1);
   }
 
   #assume(symbol: string): Entry | undefined {

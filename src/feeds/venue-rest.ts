@@ -4,6 +4,7 @@
  * Owns: counters. Path: cold.
  */
 import { FeedError, messageOf } from "../core/errors.ts";
+import type { Breaker } from "../ports/breakers.ts";
 
 /** The venue said no: `waitMs` is its Retry-After, 0 when it named none. */
 export class VenueRefusal extends FeedError {
@@ -33,19 +34,28 @@ export class VenueRest {
   readonly #base: string;
   readonly #limits: RestLimits;
   readonly #tap: RestTap | undefined;
+  readonly #breaker: Pick<Breaker, "run"> | undefined;
   #stop = new AbortController();
   requests = 0;
   failures = 0;
 
   /** `base` without a trailing slash. */
-  constructor(base: string, limits: RestLimits = REST_LIMITS, tap?: RestTap) {
+  constructor(base: string, limits: RestLimits = REST_LIMITS, tap?: RestTap, breaker?: Pick<Breaker, "run">) {
     this.#base = base.replace(/\/+$/, "");
     this.#limits = limits;
     this.#tap = tap;
+    this.#breaker = breaker;
   }
 
-  /** @throws {FeedError} when there is no answer in time, it is too large, or no JSON; {@link VenueRefusal} for a status other than 200. */
-  async get(pathAndQuery: string): Promise<unknown> {
+  /**
+   * @throws {FeedError} when there is no answer in time, it is too large, or no JSON; {@link VenueRefusal} for a status other than 200.
+   * @throws {UnavailableError} `breaker_open` without asking, after it failed too often
+   */
+  get(pathAndQuery: string): Promise<unknown> {
+    return this.#breaker === undefined ? this.#get(pathAndQuery) : this.#breaker.run(() => this.#get(pathAndQuery));
+  }
+
+  async #get(pathAndQuery: string): Promise<unknown> {
     const url = `${this.#base}${pathAndQuery}`;
     this.requests++;
     try {

@@ -50,6 +50,11 @@ export class DepthSnapshots {
     this.#next();
   }
 
+  /** It need not wait any longer; an answer that is under way still comes. */
+  drop(entry: Entry): void {
+    this.#waiting.delete(entry);
+  }
+
   clear(): void {
     this.#generation++;
     this.#waiting.clear();

@@ -8,10 +8,12 @@ import type { Timer } from "../../core/clock.ts";
 import type { Micros } from "../../core/time.ts";
 import type { Instrument } from "../../market/instrument.ts";
 import type { MetricSample } from "../../ports/telemetry.ts";
+import { BOOK_BIT, QUOTES_BIT, TICKER_BIT, TRADES_BIT } from "../channel-mask.ts";
 import { AWAITING_BOOK } from "../feed-status.ts";
 import { assumedInstrument, type Entry } from "../instrument-set.ts";
-import { VenueFeed, type VenueFeedOptions } from "../venue-feed.ts";
-import type { SessionContext, VenueProfile, VenueSession } from "../venue-profile.ts";
+import { VenueFeed } from "../venue-feed.ts";
+import type { VenueFeedOptions } from "../venue-feed-options.ts";
+import type { SessionContext, UpstreamChannel, VenueProfile, VenueSession } from "../venue-profile.ts";
 import { DepthSnapshots } from "./depth-snapshots.ts";
 import { parseBinanceInstruments } from "./instruments.ts";
 import { BinanceMapper } from "./normalise-v3.ts";
@@ -20,7 +22,10 @@ export const BINANCE_WS_URL = "wss://stream.binance.com:9443";
 export const BINANCE_REST_URL = "https://api.binance.com";
 
 /** Streams of one instrument. */
-const STREAMS = ["trade", "bookTicker", "depth@100ms", "ticker"] as const;
+const STREAMS: readonly UpstreamChannel[] = [
+  { name: "trade", serves: TRADES_BIT, isBook: false }, { name: "bookTicker", serves: QUOTES_BIT, isBook: false },
+  { name: "depth@100ms", serves: BOOK_BIT, isBook: true }, { name: "ticker", serves: TICKER_BIT, isBook: false },
+];
 /** Instruments subscribed to by the address itself; the rest follow by SUBSCRIBE, because addresses must stay short. */
 const URL_INSTRUMENTS_MAX = 50;
 /** Instruments in one SUBSCRIBE. */
@@ -39,7 +44,7 @@ class BinanceSession implements VenueSession {
   readonly #mapper: BinanceMapper;
   readonly #snapshots: DepthSnapshots;
   readonly #timers = new Set<Timer>();
-  #subscribeId = 0;
+  #messageId = 0;
 
   constructor(context: SessionContext) {
     this.#context = context;
@@ -49,20 +54,24 @@ class BinanceSession implements VenueSession {
       (entry, error) => context.snapshotFailed(entry, error));
   }
 
-  opened(addressed: number): void {
-    const byAddress = Math.min(addressed, URL_INSTRUMENTS_MAX);
-    this.#askQuiet(this.#context.set.carried.slice(0, byAddress));
-    this.subscribe(this.#context.set.carried.slice(byAddress));
+  readonly isReady = true;
+
+  opened(addressed: readonly Entry[]): void {
+    this.#askQuiet(addressed);
   }
 
-  subscribe(added: readonly Entry[]): void {
-    for (let from = 0, part = 0; from < added.length; from += SUBSCRIBE_INSTRUMENTS_MAX, part++) {
-      const params = added.slice(from, from + SUBSCRIBE_INSTRUMENTS_MAX).flatMap((entry) => streamsOf(entry));
-      const text = JSON.stringify({ method: "SUBSCRIBE", params, id: ++this.#subscribeId });
-      if (part === 0) this.#context.send(text);
-      else this.#later(part * SUBSCRIBE_EVERY_MS, () => this.#context.send(text));
-    }
+  subscribe(added: readonly Entry[], channels: number): void {
+    this.#say("SUBSCRIBE", added, channels);
     this.#askQuiet(added);
+  }
+
+  unsubscribe(left: readonly Entry[], channels: number): void {
+    this.#say("UNSUBSCRIBE", left, channels);
+  }
+
+  forgetBook(entry: Entry): void {
+    this.#snapshots.drop(entry);
+    this.#mapper.forget(entry.index);
   }
 
   resync(entries: readonly Entry[]): void {
@@ -80,12 +89,21 @@ class BinanceSession implements VenueSession {
     this.#mapper.reset();
   }
 
+  #say(method: "SUBSCRIBE" | "UNSUBSCRIBE", entries: readonly Entry[], channels: number): void {
+    for (let from = 0, part = 0; from < entries.length; from += SUBSCRIBE_INSTRUMENTS_MAX, part++) {
+      const params = entries.slice(from, from + SUBSCRIBE_INSTRUMENTS_MAX).flatMap((entry) => streamsOf(entry, channels));
+      const text = JSON.stringify({ method, params, id: ++this.#messageId });
+      if (part === 0) this.#context.send(text);
+      else this.#later(part * SUBSCRIBE_EVERY_MS, () => this.#context.send(text));
+    }
+  }
+
   /** The mapper asks for a snapshot with the first depth update; a quiet market may not have one for minutes. */
   #askQuiet(entries: readonly Entry[]): void {
     if (entries.length === 0) return;
     this.#later(QUIET_MS + (entries.length / SUBSCRIBE_INSTRUMENTS_MAX) * SUBSCRIBE_EVERY_MS, () => {
       for (const entry of entries) {
-        if (entry.unsynced === AWAITING_BOOK && !this.#mapper.resyncing(entry.instrument.native)) this.#snapshots.ask(entry);
+        if (entry.hasBook && entry.unsynced === AWAITING_BOOK && !this.#mapper.resyncing(entry.instrument.native)) this.#snapshots.ask(entry);
       }
     });
   }
@@ -107,9 +125,9 @@ class BinanceSession implements VenueSession {
   }
 }
 
-function streamsOf(entry: Entry): string[] {
+function streamsOf(entry: Entry, channels: number): string[] {
   const name = entry.instrument.native.toLowerCase();
-  return STREAMS.map((stream) => `${name}@${stream}`);
+  return STREAMS.filter((_, bit) => (channels & (1 << bit)) !== 0).map((stream) => `${name}@${stream.name}`);
 }
 
 /** `BTC-USDT` and `BTCUSDT` tell enough to go on without a list; other names do not. */
@@ -130,11 +148,13 @@ export const BINANCE: VenueProfile = {
   defaultSymbols: ["BTC-USDT", "ETH-USDT", "BTC-USDC", "ETH-USDC", "ETH-BTC"],
   ageMaxMs: AGE_MAX_MS,
   carriedMax: Math.floor(1024 / STREAMS.length),
+  addressedMax: URL_INSTRUMENTS_MAX,
+  upstream: STREAMS,
   parseList: parseBinanceInstruments,
   spellings: () => [],
   assume: assumeBinance,
-  url: (base, carried) => {
-    const streams = carried.slice(0, URL_INSTRUMENTS_MAX).flatMap((entry) => streamsOf(entry));
+  url: (base, addressed) => {
+    const streams = addressed.flatMap((entry) => streamsOf(entry, entry.upstream));
     return `${base.replace(/\/+$/, "").replace(/\/(ws|stream)$/, "")}/stream?streams=${streams.join("/")}`;
   },
   session: (context) => new BinanceSession(context),

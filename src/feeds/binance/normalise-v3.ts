@@ -6,6 +6,7 @@
  * Source: Binance spot API documentation, "WebSocket Streams" and "How to manage a local order book correctly".
  */
 import type { Micros } from "../../core/time.ts";
+import type { InstrumentIndex } from "../../market/instrument.ts";
 import { price, quantity } from "../../market/price.ts";
 import { isForeignRecord, microsOfMillis, positiveText, scaledText, shownText, type ForeignRecord } from "../foreign.ts";
 import { MapperCounts } from "../mapper-counts.ts";
@@ -96,6 +97,10 @@ export class BinanceMapper implements Mapper {
   resyncing(native: string): boolean {
     const state = this.#books.of(native);
     return state !== undefined && state.isCarried && !state.isWhole;
+  }
+
+  forget(instrument: InstrumentIndex): void {
+    this.#books.forget(instrument);
   }
 
   reset(): void {

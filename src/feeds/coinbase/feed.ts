@@ -7,10 +7,12 @@
 import type { Micros } from "../../core/time.ts";
 import type { Instrument } from "../../market/instrument.ts";
 import type { MetricSample } from "../../ports/telemetry.ts";
+import { BOOK_BIT, QUOTES_BIT, TICKER_BIT, TRADES_BIT } from "../channel-mask.ts";
 import { isForeignRecord } from "../foreign.ts";
 import { assumedInstrument, type Entry } from "../instrument-set.ts";
-import { VenueFeed, type VenueFeedOptions } from "../venue-feed.ts";
-import type { SessionContext, VenueProfile, VenueSession } from "../venue-profile.ts";
+import { VenueFeed } from "../venue-feed.ts";
+import type { VenueFeedOptions } from "../venue-feed-options.ts";
+import type { SessionContext, UpstreamChannel, VenueProfile, VenueSession } from "../venue-profile.ts";
 import { parseCoinbaseInstruments } from "./instruments.ts";
 import { CoinbaseAdvancedMapper } from "./normalise-advanced.ts";
 import { CoinbaseExchangeMapper } from "./normalise-exchange.ts";
@@ -28,10 +30,15 @@ export function coinbaseDialect(message: unknown): CoinbaseDialect | "error" | n
   return typeof message["type"] === "string" ? "exchange" : null;
 }
 
-const CHANNELS: Readonly<Record<CoinbaseDialect, readonly string[]>> = {
-  advanced: ["level2", "market_trades", "ticker", "heartbeats"],
-  exchange: ["level2", "ticker", "matches", "heartbeat"],
-};
+/** Quotes come from the book: the ticker has one with each trade only. */
+const UPSTREAM: readonly UpstreamChannel[] = [
+  { name: "level2", serves: BOOK_BIT | QUOTES_BIT, isBook: true }, { name: "market_trades", serves: TRADES_BIT, isBook: false },
+  { name: "ticker", serves: TICKER_BIT, isBook: false },
+];
+
+/** Exchange's names, where they differ; and what keeps a quiet subscription open, beside every one. */
+const EXCHANGE_NAMES: Readonly<Record<string, string>> = { market_trades: "matches", heartbeats: "heartbeat" };
+const HEARTBEATS = "heartbeats";
 
 class CoinbaseSession implements VenueSession {
   readonly #context: SessionContext;
@@ -46,13 +53,24 @@ class CoinbaseSession implements VenueSession {
     this.#exchange = new CoinbaseExchangeMapper(context.set, context.out);
   }
 
-  opened(): void {
-    this.subscribe(this.#context.set.carried);
+  readonly isReady = true;
+
+  opened(): void {}
+
+  subscribe(added: readonly Entry[], channels: number): void {
+    for (const { name } of chosen(channels)) this.#say("subscribe", name, added);
+    this.#say("subscribe", HEARTBEATS, added);
   }
 
-  subscribe(added: readonly Entry[]): void {
-    if (added.length === 0) return;
-    for (const channel of CHANNELS[this.#dialect]) this.#say("subscribe", channel, added);
+  unsubscribe(left: readonly Entry[], channels: number): void {
+    for (const { name } of chosen(channels)) this.#say("unsubscribe", name, left);
+    const gone = left.filter((entry) => !entry.isCarried);
+    if (this.#dialect === "exchange" && gone.length > 0) this.#say("unsubscribe", HEARTBEATS, gone);
+  }
+
+  forgetBook(entry: Entry): void {
+    this.#advanced.forget(entry.index);
+    this.#exchange.forget(entry.index);
   }
 
   resync(entries: readonly Entry[]): void {
@@ -84,15 +102,19 @@ class CoinbaseSession implements VenueSession {
     const dialect = heard === "error" ? "exchange" : heard;
     if (dialect === this.#dialect) return;
     this.#dialect = dialect;
-    if (dialect === "exchange") this.subscribe(this.#context.set.carried);
+    if (dialect === "exchange") this.#context.resubscribe();
   }
 
   #say(type: "subscribe" | "unsubscribe", channel: string, entries: readonly Entry[]): void {
     const products = entries.map((entry) => entry.instrument.native);
-    if (this.#dialect === "exchange") this.#context.send(JSON.stringify({ type, product_ids: products, channels: [channel] }));
-    else if (channel === "heartbeats") this.#context.send(JSON.stringify({ type, channel }));
+    if (this.#dialect === "exchange") this.#context.send(JSON.stringify({ type, product_ids: products, channels: [EXCHANGE_NAMES[channel] ?? channel] }));
+    else if (channel === HEARTBEATS) this.#context.send(JSON.stringify({ type, channel }));
     else this.#context.send(JSON.stringify({ type, product_ids: products, channel }));
   }
+}
+
+function chosen(channels: number): readonly UpstreamChannel[] {
+  return UPSTREAM.filter((_, bit) => (channels & (1 << bit)) !== 0);
 }
 
 /** `BTC-USD` is symbol and native spelling in one. */
@@ -109,6 +131,8 @@ export const COINBASE: VenueProfile = {
   defaultSymbols: ["BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR", "ETH-BTC"],
   ageMaxMs: Number.POSITIVE_INFINITY,
   carriedMax: 500,
+  addressedMax: 0,
+  upstream: UPSTREAM,
   parseList: parseCoinbaseInstruments,
   spellings: () => [],
   assume: assumeCoinbase,

@@ -9,6 +9,7 @@
  * Source: Coinbase Advanced Trade documentation, "WebSocket Channels", and its AsyncAPI description.
  */
 import type { Micros } from "../../core/time.ts";
+import type { InstrumentIndex } from "../../market/instrument.ts";
 import { price, quantity } from "../../market/price.ts";
 import { isForeignRecord, microsOfUtcText, positiveText, scaledText, shownText, type ForeignRecord } from "../foreign.ts";
 import { MapperCounts } from "../mapper-counts.ts";
@@ -54,6 +55,10 @@ export class CoinbaseAdvancedMapper implements Mapper {
       else if (channel === "market_trades") this.#trades(event, receiveTime);
       else this.#tickers(event, sentTime, receiveTime);
     }
+  }
+
+  forget(instrument: InstrumentIndex): void {
+    this.#books.forget(instrument);
   }
 
   reset(): void {

@@ -9,6 +9,7 @@
  * Source: Coinbase Exchange documentation, "WebSocket Channels".
  */
 import type { Micros } from "../../core/time.ts";
+import type { InstrumentIndex } from "../../market/instrument.ts";
 import { price, quantity } from "../../market/price.ts";
 import { isForeignRecord, microsOfUtcText, positiveText, scaledText, shownText, type ForeignRecord } from "../foreign.ts";
 import { MapperCounts } from "../mapper-counts.ts";
@@ -43,6 +44,10 @@ export class CoinbaseExchangeMapper implements Mapper {
       case undefined: return this.#out.malformed("message without type");
       default: return this.#out.control("other", shownText(message["type"]));
     }
+  }
+
+  forget(instrument: InstrumentIndex): void {
+    this.#books.forget(instrument);
   }
 
   reset(): void {

@@ -7,10 +7,12 @@
 import type { Micros } from "../../core/time.ts";
 import type { Instrument } from "../../market/instrument.ts";
 import type { MetricSample } from "../../ports/telemetry.ts";
+import { BOOK_BIT, QUOTES_BIT, TICKER_BIT, TRADES_BIT } from "../channel-mask.ts";
 import { isForeignRecord } from "../foreign.ts";
 import { assumedInstrument, type Entry } from "../instrument-set.ts";
-import { VenueFeed, type VenueFeedOptions } from "../venue-feed.ts";
-import type { SessionContext, VenueProfile, VenueSession } from "../venue-profile.ts";
+import { VenueFeed } from "../venue-feed.ts";
+import type { VenueFeedOptions } from "../venue-feed-options.ts";
+import type { SessionContext, UpstreamChannel, VenueProfile, VenueSession } from "../venue-profile.ts";
 import { krakenV2Native, parseKrakenInstruments } from "./instruments.ts";
 import { KrakenV1Mapper } from "./normalise-v1.ts";
 import { KrakenV2Mapper } from "./normalise-v2.ts";
@@ -31,14 +33,18 @@ export function krakenVersion(message: unknown): KrakenVersion | null {
 /** Levels a side. v1 has 10, 25, 100, 500, 1000; the recordings were made with 1000. */
 const BOOK_DEPTH = { v1: 1000, v2: 100 } as const;
 
+/** Quotes come from the book, which has a checksum. */
+const UPSTREAM: readonly UpstreamChannel[] = [
+  { name: "book", serves: BOOK_BIT | QUOTES_BIT, isBook: true }, { name: "trade", serves: TRADES_BIT, isBook: false },
+  { name: "ticker", serves: TICKER_BIT, isBook: false },
+];
+
 class KrakenSession implements VenueSession {
   readonly #context: SessionContext;
   readonly #v1: KrakenV1Mapper;
   readonly #v2: KrakenV2Mapper;
   /** Null until the greeting. */
   #version: KrakenVersion | null = null;
-  /** On the present connection: the venue refuses a second subscription. */
-  readonly #subscribed = new Set<Entry>();
 
   constructor(context: SessionContext) {
     this.#context = context;
@@ -47,17 +53,25 @@ class KrakenSession implements VenueSession {
   }
 
   /** The venue greets first; what it says decides the form of the subscription. */
-  opened(): void {
-    this.#version = null;
-    this.#subscribed.clear();
+  get isReady(): boolean {
+    return this.#version !== null;
   }
 
-  subscribe(added: readonly Entry[]): void {
-    if (this.#version === null) return;
-    const entries = added.filter((entry) => !this.#subscribed.has(entry));
-    if (entries.length === 0) return;
-    for (const entry of entries) this.#subscribed.add(entry);
-    for (const channel of ["book", "trade", "ticker"] as const) this.#say("subscribe", channel, entries);
+  opened(): void {
+    this.#version = null;
+  }
+
+  subscribe(added: readonly Entry[], channels: number): void {
+    for (const { name } of chosen(channels)) this.#say("subscribe", name, added);
+  }
+
+  unsubscribe(left: readonly Entry[], channels: number): void {
+    for (const { name } of chosen(channels)) this.#say("unsubscribe", name, left);
+  }
+
+  forgetBook(entry: Entry): void {
+    this.#v1.forget(entry.index);
+    this.#v2.forget(entry.index);
   }
 
   resync(entries: readonly Entry[]): void {
@@ -68,7 +82,7 @@ class KrakenSession implements VenueSession {
   message(message: unknown, receiveTime: Micros): void {
     if (this.#version === null) {
       this.#version = krakenVersion(message);
-      this.subscribe(this.#context.set.carried);
+      if (this.#version !== null) this.#context.resubscribe();
     }
     (this.#version === "v1" ? this.#v1 : this.#v2).message(message, receiveTime);
   }
@@ -83,7 +97,7 @@ class KrakenSession implements VenueSession {
     return [...this.#v1.counts.samples({ feed: "kraken", protocol: "v1" }), ...this.#v2.counts.samples({ feed: "kraken", protocol: "v2" })];
   }
 
-  #say(verb: "subscribe" | "unsubscribe", channel: "book" | "trade" | "ticker", entries: readonly Entry[]): void {
+  #say(verb: "subscribe" | "unsubscribe", channel: string, entries: readonly Entry[]): void {
     const natives = entries.map((entry) => entry.instrument.native);
     if (this.#version === "v1") {
       const subscription = channel === "book" ? { name: channel, depth: BOOK_DEPTH.v1 } : { name: channel };
@@ -102,6 +116,10 @@ class KrakenSession implements VenueSession {
 
 /** Kraken's own codes, used by WebSocket v1 and in the list, and what everybody else says. */
 const OWN_CODES = [["XBT", "BTC"], ["XDG", "DOGE"]] as const;
+
+function chosen(channels: number): readonly UpstreamChannel[] {
+  return UPSTREAM.filter((_, bit) => (channels & (1 << bit)) !== 0);
+}
 
 /** `BTC-USD` or `BTC/USD`, in Kraken's codes or the common ones. */
 export function assumeKraken(name: string): Instrument | null {
@@ -123,6 +141,8 @@ export const KRAKEN: VenueProfile = {
   defaultSymbols: ["BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR", "ETH-BTC"],
   ageMaxMs: Number.POSITIVE_INFINITY,
   carriedMax: 500,
+  addressedMax: 0,
+  upstream: UPSTREAM,
   parseList: parseKrakenInstruments,
   spellings: (native) => [krakenV2Native(native)],
   assume: assumeKraken,

@@ -7,6 +7,7 @@
  * Source: Kraken, "WebSocket v1" and "Book checksum (v1)".
  */
 import type { Micros } from "../../core/time.ts";
+import type { InstrumentIndex } from "../../market/instrument.ts";
 import { price, quantity } from "../../market/price.ts";
 import { isForeignRecord, microsOfSecondsText, positiveText, scaledText, shownText, type ForeignRecord } from "../foreign.ts";
 import { MapperCounts } from "../mapper-counts.ts";
@@ -39,6 +40,10 @@ export class KrakenV1Mapper implements Mapper {
     if (channel === "trade") this.#trades(book, message[1], receiveTime);
     else if (channel === "ticker") this.#ticker(book, message[1], receiveTime);
     else this.#spread(book, message[1], receiveTime);
+  }
+
+  forget(instrument: InstrumentIndex): void {
+    this.#books.forget(instrument);
   }
 
   reset(): void {

@@ -8,6 +8,7 @@
  * Source: Kraken, "WebSocket v2" and "Book checksum (v2)".
  */
 import type { Micros } from "../../core/time.ts";
+import type { InstrumentIndex } from "../../market/instrument.ts";
 import type { BookSideName } from "../../market/order-book.ts";
 import { price, quantity } from "../../market/price.ts";
 import { isForeignRecord, microsOfUtcText, positiveNumberText, scaledNumber, shownText, type ForeignRecord } from "../foreign.ts";
@@ -70,6 +71,10 @@ export class KrakenV2Mapper implements Mapper {
       else if (channel === "trade") this.#trade(book, entry, receiveTime);
       else this.#ticker(book, entry, receiveTime);
     }
+  }
+
+  forget(instrument: InstrumentIndex): void {
+    this.#books.forget(instrument);
   }
 
   reset(): void {

@@ -8,7 +8,7 @@ import type { Clock, Timer } from "../../core/clock.ts";
 import { ResourceError } from "../../core/errors.ts";
 import type { StatusState } from "../../market/market-event.ts";
 import type { KeyCheck } from "../../ports/access.ts";
-import type { Feed, FeedReport } from "../../ports/feeds.ts";
+import type { CarryOutcome, Feed, FeedReport } from "../../ports/feeds.ts";
 import type { EventSink } from "../../ports/records.ts";
 import type { Logger, MetricSample } from "../../ports/telemetry.ts";
 import { Producer, type ProducerContext } from "./producer.ts";
@@ -129,6 +129,17 @@ export class PushFeed implements Feed {
 
   /** Producers decide what they publish. */
   demand(): void {}
+
+  carry(id: string): CarryOutcome {
+    return this.#instruments.find(id) === undefined ? "foreign" : "carried";
+  }
+
+  release(): void {}
+
+  /** Producers create instruments; nobody can be asked for a list. */
+  refresh(): Promise<null> {
+    return Promise.resolve(null);
+  }
 
   samples(): MetricSample[] {
     return [

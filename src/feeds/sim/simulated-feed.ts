@@ -9,7 +9,7 @@ import type { Micros } from "../../core/time.ts";
 import { type InstrumentIndex, venueId } from "../../market/instrument.ts";
 import type { StatusState } from "../../market/market-event.ts";
 import { price, quantity } from "../../market/price.ts";
-import type { Feed, FeedReport } from "../../ports/feeds.ts";
+import type { CarryOutcome, Feed, FeedReport } from "../../ports/feeds.ts";
 import type { EventSink } from "../../ports/records.ts";
 import type { Logger, MetricSample } from "../../ports/telemetry.ts";
 import { Bursts, Picker } from "./arrivals.ts";
@@ -122,6 +122,17 @@ export class SimulatedFeed implements Feed {
 
   /** Everything is carried from the start. */
   demand(): void {}
+
+  carry(id: string): CarryOutcome {
+    return id.startsWith(`${SIM_VENUE}:`) ? "carried" : "foreign";
+  }
+
+  release(): void {}
+
+  /** Its list never changes. */
+  refresh(): Promise<null> {
+    return Promise.resolve(null);
+  }
 
   samples(): MetricSample[] {
     return this.#counts.samples();

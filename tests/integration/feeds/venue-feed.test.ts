@@ -2,7 +2,7 @@
  * What a venue's feed carries, what it says when things are missing, and its limits; against servers on this machine.
  */
 import { describe, expect, it, type TestContext } from "vitest";
-import type { VenueFeedOptions } from "../../../src/feeds/venue-feed.ts";
+import type { VenueFeedOptions } from "../../../src/feeds/venue-feed-options.ts";
 import { CountingSink, FeedHarness, until, type VenueName } from "../../support/feed-harness.ts";
 import { startLoopbackVenue, type LoopbackOptions, type LoopbackVenue } from "../../support/loopback-venue.ts";
 import { startScriptedVenue, type Answer, type ScriptedVenue } from "../../support/scripted-venue.ts";

@@ -37,6 +37,16 @@ class StubFeed implements Feed {
     this.demanded.push(instrument);
   }
 
+  carry(): "foreign" {
+    return "foreign";
+  }
+
+  release(): void {}
+
+  refresh(): Promise<null> {
+    return Promise.resolve(null);
+  }
+
   async #take(call: string): Promise<void> {
     if (this.#isBusy) throw new Error("two calls at once");
     this.#isBusy = true;
