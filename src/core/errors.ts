@@ -142,6 +142,15 @@ export class PreconditionError extends AppError {
   }
 }
 
+/** A durable budget that is used up, as the headers of the answer tell it. */
+export interface UsedBudget {
+  readonly name: string;
+  readonly max: number;
+  readonly windowMs: number;
+  /** Until the window ends. */
+  readonly resetMs: number;
+}
+
 /** A limit is used up until its window ends. */
 export class RateLimitError extends AppError {
   override readonly name = "RateLimitError";
@@ -149,10 +158,13 @@ export class RateLimitError extends AppError {
   readonly status = 429;
   readonly retryable = true;
   override readonly retryAfterS: number;
+  /** Null when the headers of the answer tell of the limit already. */
+  readonly budget: UsedBudget | null;
 
-  constructor(message: string, retryAfterS: number) {
+  constructor(message: string, retryAfterS: number, budget: UsedBudget | null = null) {
     super(message);
     this.retryAfterS = retryAfterS;
+    this.budget = budget;
   }
 }
 

@@ -23,7 +23,7 @@ export interface AuditEntry {
   readonly actor: Actor;
   /** Dotted, past tense of what happened: `settings.changed`, `key.created`, `breaker.reset`. */
   readonly action: string;
-  /** What it happened to: a setting, a key id, a breaker. */
+  /** What it happened to: a setting, a key id, a breaker; several settings are separated by commas. */
   readonly target: string;
   readonly before: Json;
   readonly after: Json;
@@ -73,6 +73,21 @@ export interface AuditHead {
   readonly hash: string;
 }
 
+/** Which records; null: any. */
+export interface AuditQuery {
+  readonly limit: number;
+  /** Only records with a smaller number; null: from the newest. */
+  readonly before: number | null;
+  readonly action: string | null;
+  readonly actor: string | null;
+  /** One of what a record is about: a settings change may be about several keys. */
+  readonly target: string | null;
+  /** Inclusive. */
+  readonly from: Micros | null;
+  /** Exclusive. */
+  readonly to: Micros | null;
+}
+
 export interface AuditPage {
   readonly items: readonly AuditRecord[];
   /** Number of the record to go on before; null: there are no older ones. */
@@ -91,8 +106,8 @@ export interface AuditLog {
    * @throws {RateLimitError} when the charge is over its budget: nothing was recorded
    */
   record(change: Audited): Promise<AuditRecord>;
-  /** Newest first. @param before only records with a smaller number; null: from the newest */
-  list(limit: number, before: number | null): Promise<AuditPage>;
+  /** Newest first. */
+  list(query: AuditQuery): Promise<AuditPage>;
   head(): Promise<AuditHead>;
   verify(): Promise<ChainVerdict>;
   /** What is left of a budget, without using it. */

@@ -25,12 +25,17 @@ export function hashOf(record: Omit<AuditRecord, "hash">): string {
   return createHash("sha256").update(canonical({ ...record })).digest("hex");
 }
 
+/** Locks the chain until the transaction ends: nobody else changes anything that is audited meanwhile. Answers its head. */
+export function lockHead(trx: Transaction<Tables>): Promise<{ readonly n: string; readonly hash: string }> {
+  return trx.selectFrom("audit_head").select(["n", "hash"]).where("id", "=", HEAD).forUpdate().executeTakeFirstOrThrow();
+}
+
 /**
  * Uses up what the change costs, then appends its record. Nothing of it stays when the transaction fails.
  * @throws {RateLimitError} when the budget is used up
  */
 export async function append(trx: Transaction<Tables>, { entry, charge }: Audited, now: Micros): Promise<AuditRecord> {
-  const head = await trx.selectFrom("audit_head").selectAll().where("id", "=", HEAD).forUpdate().executeTakeFirstOrThrow();
+  const head = await lockHead(trx);
   if (charge !== null) await use(trx, charge, now);
   const { actor } = entry;
   const record: Omit<AuditRecord, "hash"> = {
@@ -56,7 +61,10 @@ async function use(trx: Transaction<Tables>, charge: Charge, now: Micros): Promi
   const endsInMs = (opened - now) / 1000 + charge.windowMs;
   const isOpen = row !== undefined && endsInMs > 0;
   const used = isOpen ? row.used : 0;
-  if (used >= charge.max) throw new RateLimitError(`${name}: ${charge.max} changes in ${charge.windowMs / 1000} s are used up`, Math.ceil(endsInMs / 1000));
+  if (used >= charge.max) {
+    const budget = { name, max: charge.max, windowMs: charge.windowMs, resetMs: endsInMs };
+    throw new RateLimitError(`${name}: ${charge.max} changes in ${charge.windowMs / 1000} s are used up`, Math.ceil(endsInMs / 1000), budget);
+  }
   const values = { opened_at: String(isOpen ? opened : now), used: used + 1 };
   await trx.insertInto("budgets").values({ owner, name, ...values }).onConflict((conflict) => conflict.columns(["owner", "name"]).doUpdateSet(values)).execute();
 }
