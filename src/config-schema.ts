@@ -162,6 +162,8 @@ const accessSettings = {
   BOOTSTRAP_API_KEYS: setting("", "", read.listOf(read.bootstrapKey), "scope:tk_..., comma-separated: created at start if absent.", true),
   RATE_LIMITS: setting("{}", "JSON", read.rateLimits, `Limits by name, {"orders.batch":"1000/min"}; off outside production only.`),
   TICKER_KEYS_POLL_MS: millis(1_000, 10, 60_000, "How often keys are looked at for changes by others and for expiry."),
+  TICKER_KEY_GRACE_MS: millis(86_400_000, 0, 604_800_000, "The old secret of a rotated key works this long when nobody says how long."),
+  TICKER_RATE_LIMIT_SUBJECTS_MAX: count(50_000, 1, 10_000_000, "Keys and addresses that one limit counts apart in this process; those beyond share one budget."),
   TICKER_TICKET_TTL_MS: millis(60_000, 100, 3_600_000, "A stream ticket expires after this time."),
   TICKER_TICKETS_MAX: count(100_000, 1, 10_000_000, "Unredeemed tickets; beyond it new ones are refused with 503."),
   TICKER_PUBLIC_STREAM_URL: setting("", "URL", read.optional(read.url(["ws:", "wss:"])), "What the page connects to when a proxy stands before the stream; default ws://<host of the page>:STREAM_PORT/v1/stream."),

@@ -37,6 +37,8 @@ export interface Config {
   readonly streamRestartsPerMinuteMax: number;
   readonly bootstrapKeys: readonly BootstrapKey[];
   readonly keysPollMs: number;
+  readonly keyGraceMs: number;
+  readonly rateLimitSubjectsMax: number;
   /** Memory of the main thread for kept trades. */
   readonly mainRingBytesMax: number;
   readonly bars: {
@@ -54,7 +56,7 @@ export interface Config {
   readonly httpRequestMs: number;
   readonly httpConnectionsMax: number;
   /** What the stream thread gets, without the keys. */
-  readonly stream: Omit<StreamOptions, "keys">;
+  readonly stream: Omit<StreamOptions, "keys" | "trips">;
   /** Of parts to come; checked already. */
   readonly later: Pick<Settings, "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE" | "PAPER_BALANCE">;
 }
@@ -209,6 +211,8 @@ function configOf(s: Settings, machine: Machine): Config {
     streamRestartsPerMinuteMax: s.TICKER_STREAM_RESTARTS_PER_MINUTE_MAX,
     bootstrapKeys: s.BOOTSTRAP_API_KEYS,
     keysPollMs: s.TICKER_KEYS_POLL_MS,
+    keyGraceMs: s.TICKER_KEY_GRACE_MS,
+    rateLimitSubjectsMax: s.TICKER_RATE_LIMIT_SUBJECTS_MAX,
     mainRingBytesMax: s.TICKER_MAIN_RING_BYTES_MAX,
     bars: barsOf(s),
     ticketTtlMs: s.TICKER_TICKET_TTL_MS,
@@ -246,7 +250,7 @@ function breakersOf(s: Settings): BreakerLimits {
   };
 }
 
-function streamOf(s: Settings, machine: Machine): Omit<StreamOptions, "keys"> {
+function streamOf(s: Settings, machine: Machine): Omit<StreamOptions, "keys" | "trips"> {
   return {
     host: s.HOST,
     streamPort: s.STREAM_PORT,
@@ -263,6 +267,7 @@ function streamOf(s: Settings, machine: Machine): Omit<StreamOptions, "keys"> {
     instrumentsMax: s.TICKER_INSTRUMENTS_MAX,
     jumpBandPct: s.TICKER_JUMP_BAND_PCT,
     fanout: fanoutOf(s),
+    breakers: breakersOf(s),
   };
 }
 

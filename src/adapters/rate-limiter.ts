@@ -11,8 +11,6 @@ import type { RedisConnection } from "./redis.ts";
 /** `off`, or rates by name that replace the defaults; already checked. */
 export type RateLimitSetting = "off" | Readonly<Record<string, string>>;
 
-/** Subjects of one limit that this process counts apart. */
-export const SUBJECTS_MAX = 50_000;
 /** Whoever comes when so many are counted already shares one budget until a window ends. */
 const OTHERS = "others";
 /** While full, live subjects are counted again after so many uses by others. */
@@ -23,7 +21,8 @@ export class MemoryRateLimiter implements RateLimiter {
   readonly isOn: boolean;
   readonly #budgets: ReadonlyMap<LimitName, MemoryBudget>;
 
-  constructor(setting: RateLimitSetting, subjectsMax = SUBJECTS_MAX) {
+  /** @param subjectsMax keys and addresses that one limit counts apart */
+  constructor(setting: RateLimitSetting, subjectsMax: number) {
     this.isOn = setting !== "off";
     this.#budgets = new Map(LIMIT_NAMES.map((name) => [name, new MemoryBudget(name, limitOf(setting, name), subjectsMax)]));
   }
@@ -60,7 +59,7 @@ export class RedisRateLimiter implements RateLimiter {
   readonly #refused = new Map<LimitName, number>();
   #fallbacks = 0;
 
-  constructor(setting: RateLimitSetting, redis: RedisConnection, subjectsMax = SUBJECTS_MAX) {
+  constructor(setting: RateLimitSetting, redis: RedisConnection, subjectsMax: number) {
     this.isOn = setting !== "off";
     this.#insurance = new MemoryRateLimiter(setting, subjectsMax);
     this.#redis = redis;

@@ -16,5 +16,5 @@ function embeddedBacking({ config, clock, breakers }: BackingDeps): Backing {
   const database = new Database({
     open: () => embeddedPool(join(config.dataDir, "postgres"), clock), clock, breaker: breakers.of("database"), timeoutMs: config.databaseTimeoutMs,
   });
-  return { mode: "embedded", parts: [database], database, limiter: new MemoryRateLimiter(config.rateLimits), pingRedis: null };
+  return { mode: "embedded", parts: [database], database, limiter: new MemoryRateLimiter(config.rateLimits, config.rateLimitSubjectsMax), pingRedis: null };
 }

@@ -18,7 +18,7 @@ function servedBacking({ config, clock, log, breakers }: BackingDeps): Backing {
   const database = new Database({
     open: () => Promise.resolve(serverPool(databaseUrl, databaseTimeoutMs, databaseConnectionsMax)), clock, breaker: breakers.of("database"), timeoutMs: databaseTimeoutMs,
   });
-  if (redisUrl === null) return { mode: "served", parts: [database], database, limiter: new MemoryRateLimiter(rateLimits), pingRedis: null };
+  if (redisUrl === null) return { mode: "served", parts: [database], database, limiter: new MemoryRateLimiter(rateLimits, config.rateLimitSubjectsMax), pingRedis: null };
   const redis = new RedisConnection({ url: redisUrl, log, breaker: breakers.of("redis") });
-  return { mode: "served", parts: [database, redis], database, limiter: new RedisRateLimiter(rateLimits, redis), pingRedis: () => redis.ping() };
+  return { mode: "served", parts: [database, redis], database, limiter: new RedisRateLimiter(rateLimits, redis, config.rateLimitSubjectsMax), pingRedis: () => redis.ping() };
 }

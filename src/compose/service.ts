@@ -13,7 +13,9 @@ import { AddressSet } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
 import { messageOf, ResourceError } from "../core/errors.ts";
-import { createHttpApp, HttpServer } from "../http/server.ts";
+import { HttpServer } from "../http/http-server.ts";
+import { mountRoutes } from "../http/routes.ts";
+import { createHttpApp } from "../http/server.ts";
 import { HealthService } from "../services/health-service.ts";
 import { TicketService } from "../services/ticket-service.ts";
 import type { Backing, BackingDeps } from "./backing.ts";
@@ -74,10 +76,10 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
     return renderer.render([...stream.samples(), ...control.samples(), ...market.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
   };
   const http = new HttpServer(createHttpApp({
-    ...control.http, ...market.http(() => stream.report(), () => health.uptimeMs()), health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
+    ...control.http, clock, onRefusedKey: () => undefined, allowedOrigins: config.stream.fanout.allowedOrigins, health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
     metricsAllow: new AddressSet(config.metricsAllow), isKeylessAllowed: !config.isProduction, streamPort: () => stream.port(),
     publicStreamUrl: config.publicStreamUrl, bodyBytesMax: config.httpBodyBytesMax,
-  }), {
+  }, (api) => mountRoutes(api, { ...control.http, ...market.http(() => stream.report(), () => health.uptimeMs()), keyGraceMs: config.keyGraceMs })), {
     host: config.stream.host, port: config.httpPort, headersMs: config.httpHeadersMs, requestMs: config.httpRequestMs,
     connectionsMax: config.httpConnectionsMax, clock,
   });

@@ -13,14 +13,37 @@ const LOOPBACK_NAMES = new Set(["localhost", "127.0.0.1", "[::1]"]);
  * address that is no trusted proxy; a malformed entry ends the walk.
  */
 export function clientAddress(c: HttpContext, trustedProxies: AddressSet): string {
-  let address = plainAddress(c.env.incoming.socket.remoteAddress ?? "");
-  const forwarded = (c.req.header("x-forwarded-for") ?? "").split(",").map((part) => plainAddress(part.trim()));
+  const { incoming } = c.env;
+  let address = plainAddress(incoming.socket.remoteAddress ?? "");
+  const header = incoming.headers["x-forwarded-for"];
+  if (header === undefined) return address;
+  const forwarded = String(header).split(",").map((part) => plainAddress(part.trim()));
   while (trustedProxies.has(address)) {
     const next = forwarded.pop();
     if (next === undefined || isIP(next) === 0) break;
     address = next;
   }
   return address;
+}
+
+/** Whom limits count an address as: itself, of IPv6 its /64, which one customer has whole. */
+export function limitSubject(address: string): string {
+  return address.includes(":") ? `${networkOf(address)}::/64` : address;
+}
+
+/** The first four groups of an IPv6 address. */
+function networkOf(address: string): string {
+  const [before = "", after] = address.split("%", 1)[0]?.split("::") ?? [];
+  const groups = before === "" ? [] : before.split(":");
+  const rest = after === undefined || after === "" ? [] : after.split(":");
+  const zeros = after === undefined ? 0 : Math.max(0, 8 - groups.length - rest.length);
+  return [...groups, ...Array.from({ length: zeros }, () => "0"), ...rest].slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16)).join(":");
+}
+
+/** Whether a trusted proxy says that the client reached it over TLS. */
+export function isOverTls(c: HttpContext, trustedProxies: AddressSet): boolean {
+  const { incoming } = c.env;
+  return incoming.headers["x-forwarded-proto"] === "https" && trustedProxies.has(plainAddress(incoming.socket.remoteAddress ?? ""));
 }
 
 /**

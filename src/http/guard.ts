@@ -1,21 +1,31 @@
 /**
  * The checks before every route: key, scope, then limit; and what a handler may know of who asks.
  */
-import { createMiddleware } from "hono/factory";
-import type { Context } from "hono";
 import { AuthenticationError, AuthorisationError, RateLimitError } from "../core/errors.ts";
 import type { Grant, KeyCheck } from "../ports/access.ts";
 import type { Actor } from "../ports/audit.ts";
 import type { LimitName, LimitState, RateLimiter } from "../ports/limits.ts";
-import { answerProblem, type HttpContext, type HttpEnvironment } from "./problem.ts";
-import type { RouteRules } from "./route.ts";
+import { limitSubject } from "./client-address.ts";
+import { answerProblem, type HttpContext } from "./problem.ts";
+import type { RouteRules } from "./route-rules.ts";
+
+/** A key that was missing or not accepted; never the key itself. */
+export interface RefusedKey {
+  readonly address: string;
+  readonly requestId: string;
+  readonly correlationId: string;
+  /** At most the first 8 characters; null: no key was sent. */
+  readonly keyStart: string | null;
+}
 
 export interface GuardDeps {
   readonly keys: KeyCheck;
   readonly limiter: RateLimiter;
-  /** A key was missing or wrong; for the audit and the metrics. */
-  readonly onRefusedKey: (c: HttpContext, presented: string | null) => void;
+  /** For the audit and the metrics; must not wait. */
+  readonly onRefusedKey: (refused: RefusedKey) => void;
 }
+
+const KEY_START = 8;
 
 export class Guard {
   readonly #deps: GuardDeps;
@@ -24,54 +34,70 @@ export class Guard {
     this.#deps = deps;
   }
 
-  /** Middleware that refuses, or goes on with `grant` set. */
-  check(rules: RouteRules) {
-    const { scope, limit } = rules;
-    return createMiddleware<HttpEnvironment>(async (c, next) => {
-      let grant: Grant | null = null;
-      if (scope !== null) {
-        grant = await this.authenticate(c);
-        if (!grant.scopes.includes(scope)) throw new AuthorisationError(`this needs the scope ${scope}; the key has ${grant.scopes.join(", ")}`);
-      }
-      c.set("grant", grant);
-      if (limit !== "exempt") await this.#limit(c, limit, grant);
-      await next();
-    });
+  /**
+   * Key, scope, limit; then the request has its `grant`.
+   * @throws {AuthenticationError} {@link AuthorisationError} {@link RateLimitError}
+   */
+  async enter(c: HttpContext, { scope, limit, isKeyless }: RouteRules): Promise<void> {
+    if (scope === null || isKeyless?.(c) === true) {
+      c.set("grant", null);
+      if (limit !== "exempt") await this.#use(c, "anonymous", null);
+      return;
+    }
+    const grant = await this.#authenticate(c);
+    if (!grant.scopes.includes(scope)) {
+      if (limit !== "exempt") await this.#show(c, limit, grant.keyId);
+      throw new AuthorisationError(`this needs the scope ${scope}; the key has ${grant.scopes.join(", ")}`);
+    }
+    c.set("grant", grant);
+    if (limit !== "exempt") await this.#use(c, limit, grant);
   }
 
-  /** The grant of the presented key. @throws {AuthenticationError} when there is none, or it is not accepted. @throws {RateLimitError} when this address presented too many wrong ones. */
-  async authenticate(c: HttpContext): Promise<Grant> {
+  /** The grant of the presented key; too many wrong keys of an address are refused with 429, a right one never. */
+  async #authenticate(c: HttpContext): Promise<Grant> {
     const { keys, limiter, onRefusedKey } = this.#deps;
-    const presented = presentedKey(c);
-    const grant = presented === null ? null : keys.check(presented, c.get("address"));
+    const [presented, address] = [presentedKey(c), c.get("address")];
+    const grant = presented === null ? null : keys.check(presented, address);
     if (grant) return grant;
-    onRefusedKey(c, presented);
-    if (presented === null) throw new AuthenticationError("missing_key", "send a key in X-API-Key or as Authorization: Bearer");
-    const failures = await limiter.use("auth.failures", c.get("address"));
-    if (!failures.isAllowed) throw refusal(failures);
+    onRefusedKey({ address, requestId: c.get("requestId"), correlationId: c.get("correlationId"), keyStart: presented?.slice(0, KEY_START) ?? null });
+    if (presented === null) {
+      await this.#show(c, "anonymous", limitSubject(address));
+      throw new AuthenticationError("missing_key", "send a key in X-API-Key or as Authorization: Bearer");
+    }
+    if (limiter.isOn) {
+      const failures = await limiter.use("auth.failures", limitSubject(address));
+      sayLimits(c, [failures]);
+      if (!failures.isAllowed) throw refusal(failures);
+    }
     throw new AuthenticationError("invalid_key", "the key is unknown, revoked, expired or not for this address");
   }
 
   /** Uses one of a budget and says where it stands in the headers. @throws {RateLimitError} when it is used up. */
-  async #limit(c: HttpContext, name: LimitName, grant: Grant | null): Promise<void> {
+  async #use(c: HttpContext, name: LimitName, grant: Grant | null): Promise<void> {
     const { limiter } = this.#deps;
     if (!limiter.isOn) return;
-    const subject = grant?.keyId ?? c.get("address");
-    const states = [await limiter.use(name, subject)];
-    if (name === "anonymous" && states[0]?.isAllowed === true) states.push(await limiter.use("anonymous.hour", subject));
-    sayLimits(c, states);
-    const refused = states.find((state) => !state.isAllowed);
-    if (refused) throw refusal(refused);
+    const subject = grant?.keyId ?? limitSubject(c.get("address"));
+    const state = await limiter.use(name, subject);
+    const hour = name === "anonymous" && state.isAllowed ? await limiter.use("anonymous.hour", subject) : null;
+    sayLimits(c, hour === null ? [state] : [state, hour]);
+    if (!state.isAllowed) throw refusal(state);
+    if (hour?.isAllowed === false) throw refusal(hour);
   }
 
-  readonly notBuilt = (c: Context<HttpEnvironment>): Response =>
+  /** Says where a budget stands without using it. */
+  async #show(c: HttpContext, name: LimitName, subject: string): Promise<void> {
+    if (this.#deps.limiter.isOn) sayLimits(c, [await this.#deps.limiter.look(name, subject)]);
+  }
+
+  readonly notBuilt = (c: HttpContext): Response =>
     answerProblem(c, { status: 501, code: "not_implemented", title: "Not built yet", detail: `${c.req.method} ${c.req.path} is part of the protocol and not built yet` });
 }
 
 /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): seconds, whole. */
 export function sayLimits(c: HttpContext, states: readonly LimitState[]): void {
-  c.header("RateLimit-Policy", states.map(({ name, limit }) => `"${name}";q=${limit.max};w=${Math.ceil(limit.windowMs / 1000)}`).join(", "));
-  c.header("RateLimit", states.map(({ name, remaining, resetMs }) => `"${name}";r=${remaining};t=${Math.ceil(resetMs / 1000)}`).join(", "));
+  const { outgoing } = c.env;
+  outgoing.setHeader("RateLimit-Policy", states.map(({ name, limit }) => `"${name}";q=${limit.max};w=${Math.ceil(limit.windowMs / 1000)}`).join(", "));
+  outgoing.setHeader("RateLimit", states.map(({ name, remaining, resetMs }) => `"${name}";r=${remaining};t=${Math.ceil(resetMs / 1000)}`).join(", "));
 }
 
 function refusal({ name, limit, resetMs }: LimitState): RateLimitError {
@@ -81,9 +107,8 @@ function refusal({ name, limit, resetMs }: LimitState): RateLimitError {
 
 /** The key of `X-API-Key` or `Authorization: Bearer`; null when neither is there. */
 export function presentedKey(c: HttpContext): string | null {
-  const direct = c.req.header("x-api-key");
-  if (direct !== undefined) return direct;
-  const authorization = c.req.header("authorization");
+  const { "x-api-key": direct, authorization } = c.env.incoming.headers;
+  if (direct !== undefined) return String(direct);
   if (authorization === undefined) return null;
   return /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? "";
 }

@@ -2,8 +2,9 @@
  * The page at `/`: its files from our own origin, and where its script finds the stream.
  */
 import { readFileSync } from "node:fs";
-import type { Hono } from "hono";
-import type { HttpEnvironment } from "./problem.ts";
+import { z } from "@hono/zod-openapi";
+import { type Api, JSON_OF, TEXT_OF } from "./route.ts";
+import type { RouteRules } from "./route-rules.ts";
 
 export interface PageRoutesDeps {
   readonly version: string;
@@ -14,17 +15,26 @@ export interface PageRoutesDeps {
 }
 
 const FILES = [
-  ["/", "index.html", "text/html; charset=utf-8"],
-  ["/page.js", "page.js", "text/javascript; charset=utf-8"],
-  ["/stream-client.js", "stream-client.js", "text/javascript; charset=utf-8"],
-  ["/table.js", "table.js", "text/javascript; charset=utf-8"],
-  ["/page.css", "page.css", "text/css; charset=utf-8"],
+  ["/", "index.html", "text/html"],
+  ["/page.js", "page.js", "text/javascript"],
+  ["/stream-client.js", "stream-client.js", "text/javascript"],
+  ["/table.js", "table.js", "text/javascript"],
+  ["/page.css", "page.css", "text/css"],
 ] as const;
 
-export function mountPage(app: Hono<HttpEnvironment>, deps: PageRoutesDeps): void {
+const RULES: RouteRules = { scope: null, limit: "anonymous" };
+
+const PageConfigSchema = z.object({
+  version: z.string(), stream_port: z.int().nullable(), stream_url: z.string().nullable().openapi({ description: "Null: the same host at `stream_port`." }),
+}).openapi("PageConfig");
+
+export function mountPage(api: Api, deps: PageRoutesDeps): void {
   for (const [path, file, contentType] of FILES) {
     const body = readFileSync(new URL(`./page/${file}`, import.meta.url), "utf8");
-    app.get(path, (c) => c.body(body, 200, { "content-type": contentType, "cache-control": "no-cache" }));
+    api.add(RULES, { method: "get", path, tags: ["page"], summary: `The page: ${file}`, responses: { 200: TEXT_OF("The file", contentType) } },
+      (c) => c.body(body, 200, { "content-type": `${contentType}; charset=utf-8`, "cache-control": "no-cache" }));
   }
-  app.get("/page-config.json", (c) => c.json({ version: deps.version, stream_port: deps.streamPort(), stream_url: deps.publicStreamUrl }));
+  api.add(RULES, {
+    method: "get", path: "/page-config.json", tags: ["page"], summary: "Where the page finds the stream", responses: { 200: JSON_OF("Its settings", PageConfigSchema) },
+  }, (c) => c.json({ version: deps.version, stream_port: deps.streamPort(), stream_url: deps.publicStreamUrl }, 200));
 }

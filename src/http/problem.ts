@@ -6,6 +6,7 @@ import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { AppError, type InputFault, ValidationError } from "../core/errors.ts";
 import type { Grant } from "../ports/access.ts";
+import type { Logger } from "../ports/telemetry.ts";
 
 /** What Hono knows of a request here. */
 export interface HttpEnvironment {
@@ -17,6 +18,8 @@ export interface HttpEnvironment {
     grant: Grant | null;
     /** Client's address, behind a trusted proxy the one it names. */
     address: string;
+    /** Writes the request's ids with every line. */
+    log: Logger;
   };
 }
 
@@ -31,6 +34,8 @@ export interface Problem {
   readonly detail: string;
   /** Every fault of the input, for 422. */
   readonly errors?: readonly InputFault[];
+  /** Further members, e.g. `did_you_mean`. */
+  readonly members?: Readonly<Record<string, unknown>>;
 }
 
 const TITLES: Readonly<Record<number, string>> = {
@@ -39,17 +44,27 @@ const TITLES: Readonly<Record<number, string>> = {
   501: "Not built yet", 502: "Upstream failed", 503: "Unavailable", 504: "Upstream timed out",
 };
 
+/** RFC 9110 title of a status that a problem may have. */
+export function titleOf(status: number): string {
+  return TITLES[status] ?? "Failed";
+}
+
 /** Answers with the problem; headers set before stay. */
 export function answerProblem(c: HttpContext, problem: Problem): Response {
-  const { status, title, code, detail, errors } = problem;
-  const body = { type: "about:blank", title, status, code, detail, ...(errors === undefined ? {} : { errors }), request_id: c.get("requestId") };
-  return c.body(JSON.stringify(body), status as ContentfulStatusCode, { "content-type": "application/problem+json" });
+  const { status, title, code, detail, errors, members } = problem;
+  const body = { type: "about:blank", title, status, code, detail, ...(errors === undefined ? {} : { errors }), ...members, request_id: c.get("requestId") };
+  return c.body(JSON.stringify(body), isErrorStatus(status) ? status : 500, { "content-type": "application/problem+json" });
 }
 
 /** Answers with a failure of the hierarchy; 401, 429 and 503 get the headers that go with them. */
 export function answerError(c: HttpContext, error: AppError): Response {
-  if (error.retryAfterS !== null) c.header("Retry-After", String(error.retryAfterS));
-  if (error.status === 401) c.header("WWW-Authenticate", error.code === "invalid_key" ? 'Bearer error="invalid_token"' : "Bearer");
+  const { outgoing } = c.env;
+  if (error.retryAfterS !== null) outgoing.setHeader("Retry-After", String(error.retryAfterS));
+  if (error.status === 401) outgoing.setHeader("WWW-Authenticate", error.code === "invalid_key" ? 'Bearer error="invalid_token"' : "Bearer");
   const errors = error instanceof ValidationError ? { errors: error.errors } : {};
-  return answerProblem(c, { status: error.status, code: error.code, title: TITLES[error.status] ?? "Failed", detail: error.message, ...errors });
+  return answerProblem(c, { status: error.status, code: error.code, title: titleOf(error.status), detail: error.message, ...errors, members: error.members });
+}
+
+function isErrorStatus(status: number): status is ContentfulStatusCode {
+  return Number.isInteger(status) && status >= 400 && status <= 599;
 }

@@ -1,23 +1,14 @@
 /**
- * How a route is declared: one schema for the handler, the documentation and the checks of key, scope and limit.
+ * How a route is declared: one schema for the handler, the documentation and the checks of key, scope, limit and input.
  *
  * Owns: the table of all routes. The order of checks is the protocol's: 401, 403, 429, then the route's own.
  */
-import { createRoute, OpenAPIHono, type RouteConfig, type RouteHandler, z } from "@hono/zod-openapi";
-import type { Scope } from "../ports/access.ts";
-import type { LimitName } from "../ports/limits.ts";
+import { type OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
+import { createMiddleware } from "hono/factory";
 import type { Guard } from "./guard.ts";
+import { InputCheck } from "./input-check.ts";
 import type { HttpEnvironment } from "./problem.ts";
-
-export interface RouteRules {
-  /** Scope that the key must include; null: no key is needed. */
-  readonly scope: Scope | null;
-  /**
-   * Budget that each request uses. Without a scope it is `anonymous` or `exempt`. Routes whose writes cost `admin.write` say
-   * `default` and `onWrite`: only changes that took effect are charged, in their transaction.
-   */
-  readonly limit: LimitName | "exempt";
-}
+import type { RouteRules } from "./route-rules.ts";
 
 export interface RouteEntry extends RouteRules {
   /** Upper case. */
@@ -27,15 +18,23 @@ export interface RouteEntry extends RouteRules {
   readonly isBuilt: boolean;
 }
 
+export type Method = "get" | "post" | "put" | "patch" | "delete";
+
+declare const untyped: OpenAPIHono<HttpEnvironment>;
+/** The handler of a route, with its parameters, bodies and answers typed by the route's schemas. */
+export type Handler<R extends RouteConfig> = Parameters<typeof untyped.openapi<R>>[1];
+
 /** The app while routes are added to it. */
 export class Api {
   readonly app: OpenAPIHono<HttpEnvironment>;
   readonly #guard: Guard;
+  readonly #bodyBytesMax: number;
   readonly #table: RouteEntry[] = [];
 
-  constructor(app: OpenAPIHono<HttpEnvironment>, guard: Guard) {
+  constructor(app: OpenAPIHono<HttpEnvironment>, guard: Guard, bodyBytesMax: number) {
     this.app = app;
     this.#guard = guard;
+    this.#bodyBytesMax = bodyBytesMax;
   }
 
   /** Every route that was added, in order. */
@@ -44,32 +43,52 @@ export class Api {
   }
 
   /** Adds a route. The handler may throw AppErrors; input is checked against the schema before it. */
-  add<R extends RouteConfig>(rules: RouteRules, config: R, handler: RouteHandler<R, HttpEnvironment>): void {
+  add<R extends RouteConfig>(rules: RouteRules, config: R, handler: Handler<R>): void {
     this.#table.push({ ...rules, method: config.method.toUpperCase(), path: config.path, isBuilt: true });
-    const route = createRoute({ ...config, ...this.#documented(rules, config), middleware: this.#guard.check(rules) });
-    // The schema is unchanged; only what the handler does not see is added to the configuration.
-    this.app.openapi(route, handler as unknown as Parameters<typeof this.app.openapi<typeof route>>[1]);
+    this.app.openapi<R>(this.#checked(rules, config), handler);
   }
 
   /** A route of the protocol that is not built: checks key, scope and limit, then answers 501. */
-  announce(rules: RouteRules, method: "get" | "post" | "put" | "patch" | "delete", path: string, summary: string): void {
+  announce(rules: RouteRules, method: Method, path: string, summary: string): void {
     this.#table.push({ ...rules, method: method.toUpperCase(), path, isBuilt: false });
     const config: RouteConfig = { method, path, summary: `${summary} (not built yet)`, responses: { 501: PROBLEM("Not built yet") } };
-    const route = createRoute({ ...config, ...this.#documented(rules, config), middleware: this.#guard.check(rules) });
-    this.app.openapi(route, this.#guard.notBuilt);
+    const guard = this.#guard;
+    const enter = createMiddleware<HttpEnvironment>(async (c, next) => {
+      await guard.enter(c, rules);
+      await next();
+    });
+    this.app.openapi({ ...config, ...documented(rules, config), middleware: enter }, guard.notBuilt);
   }
 
-  #documented({ scope, limit }: RouteRules, config: RouteConfig): Pick<RouteConfig, "security" | "responses" | "description"> {
-    const refusals = {
-      ...(scope === null ? {} : { 401: PROBLEM("No key, or one that is not accepted"), 403: PROBLEM(`The key lacks the scope ${scope}`) }),
-      ...(limit === "exempt" ? {} : { 429: PROBLEM(`The limit ${limit} is used up`) }),
-    };
-    return {
-      description: [config.description, scope === null ? "No key needed." : `Scope: ${scope}.`, limit === "exempt" ? "" : `Limit: ${limit}.`].filter(Boolean).join(" "),
-      security: scope === null ? [] : [{ key: [] }, { bearer: [] }],
-      responses: { ...refusals, ...config.responses },
-    };
+  /** The route with its checks before the handler and with the answers that they give. */
+  #checked<R extends RouteConfig>(rules: RouteRules, config: R): R {
+    const guard = this.#guard;
+    const input = new InputCheck(config, rules.scope, this.#bodyBytesMax);
+    const enter = createMiddleware<HttpEnvironment>(async (c, next) => {
+      await guard.enter(c, rules);
+      await input.check(c);
+      await next();
+    });
+    const own = config.middleware === undefined ? [] : [config.middleware].flat();
+    return { ...config, ...documented(rules, config), middleware: [enter, ...own] };
   }
+}
+
+function documented({ scope, limit, charges }: RouteRules, config: RouteConfig): Pick<RouteConfig, "security" | "responses" | "description"> {
+  const hasInput = config.request !== undefined;
+  const refusals = {
+    ...(hasInput ? { 400: PROBLEM("The request cannot be read"), 422: PROBLEM("The input is not acceptable; `errors` lists every fault") } : {}),
+    ...(scope === null ? {} : { 401: PROBLEM("No key, or one that is not accepted"), 403: PROBLEM(`The key lacks the scope ${scope}`) }),
+    ...(limit === "exempt" ? {} : { 429: PROBLEM(`The limit ${limit} is used up`) }),
+  };
+  return {
+    description: [
+      config.description, scope === null ? "No key needed." : `Scope: ${scope}.`, limit === "exempt" ? "" : `Limit: ${limit}.`,
+      charges === undefined ? "" : `A change that takes effect costs one of ${charges}.`,
+    ].filter(Boolean).join(" "),
+    security: scope === null ? [] : [{ key: [] }, { bearer: [] }],
+    responses: { ...refusals, ...config.responses },
+  };
 }
 
 export const ProblemSchema = z.object({
@@ -85,4 +104,9 @@ export function PROBLEM(description: string) {
 /** An answer in JSON, for the responses of a route. */
 export function JSON_OF<T extends z.ZodType>(description: string, schema: T) {
   return { description, content: { "application/json": { schema } } };
+}
+
+/** An answer in text of a media type, for the responses of a route. */
+export function TEXT_OF(description: string, mediaType: string) {
+  return { description, content: { [mediaType]: { schema: z.string() } } };
 }

@@ -1,161 +1,110 @@
 /**
- * The HTTP side: one Hono app with ids, fixed headers, limits and error mapping around the routes, and its server.
+ * The HTTP app: ids, fixed headers, CORS and error mapping around the routes. Routes of features are listed in routes.ts.
  */
-import { randomUUID } from "node:crypto";
-import { Server, type ServerOptions } from "node:http";
-import { createAdaptorServer } from "@hono/node-server";
-import { Hono } from "hono";
-import { createMiddleware } from "hono/factory";
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { HTTPException } from "hono/http-exception";
 import type { Clock } from "../core/clock.ts";
-import type { Component } from "../core/component.ts";
-import { messageOf, ResourceError } from "../core/errors.ts";
-import type { Logger } from "../ports/telemetry.ts";
+import { AppError, messageOf } from "../core/errors.ts";
+import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
+import { AccessLog } from "./access-log.ts";
+import { cors } from "./cors.ts";
+import { type DocsRoutesDeps, mountDocs } from "./docs-routes.ts";
+import { Guard, type GuardDeps } from "./guard.ts";
+import { type HeaderDeps, identify } from "./headers.ts";
 import { type HealthRoutesDeps, mountHealth } from "./health-routes.ts";
+import { faultsOf } from "./input-check.ts";
 import { mountPage, type PageRoutesDeps } from "./page-routes.ts";
-import { answerProblem, type HttpEnvironment } from "./problem.ts";
+import { mountPlanned } from "./planned-routes.ts";
+import { answerError, answerProblem, type HttpEnvironment, titleOf } from "./problem.ts";
+import { Api, type RouteEntry } from "./route.ts";
 import { mountTickets, type TicketRoutesDeps } from "./ticket-routes.ts";
 
-export interface HttpDeps extends HealthRoutesDeps, PageRoutesDeps, TicketRoutesDeps {
-  readonly log: Logger;
+export interface HttpDeps extends GuardDeps, HeaderDeps, HealthRoutesDeps, PageRoutesDeps, TicketRoutesDeps, DocsRoutesDeps {
+  readonly clock: Clock;
+  /** Largest request body. */
   readonly bodyBytesMax: number;
+  /** Browser origins that may read `/v1` and `/data`; empty: none. */
+  readonly allowedOrigins: readonly string[];
 }
-
-const WELL_FORMED_ID = /^[A-Za-z0-9_.:/+=@-]{1,128}$/;
-const HOST_NAME = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?$/;
-
-/** Headers that every answer has. Set before `next()`: touching an answer afterwards costs half the throughput. */
-const FIXED_HEADERS = [
-  ["X-Content-Type-Options", "nosniff"], ["X-Frame-Options", "DENY"], ["Referrer-Policy", "no-referrer"],
-  ["Cross-Origin-Opener-Policy", "same-origin"], ["Cross-Origin-Resource-Policy", "same-origin"],
-  ["Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()"], ["Cache-Control", "no-store"],
-] as const;
 
 /** The app, without a socket. */
-export function createHttpApp(deps: HttpDeps): Hono<HttpEnvironment> {
-  const app = new Hono<HttpEnvironment>();
-  app.use(identify(deps));
-  app.use(limitBody(deps.bodyBytesMax));
-  mountHealth(app, deps);
-  mountTickets(app, deps);
-  mountPage(app, deps);
-  app.notFound((c) => {
+export interface HttpApp extends MetricSource {
+  readonly app: OpenAPIHono<HttpEnvironment>;
+  /** Every route with its rules, in order. */
+  readonly table: readonly RouteEntry[];
+}
+
+/** @param mount adds the other routes (routes.ts), before those that are not built are announced */
+export function createHttpApp(deps: HttpDeps, mount: (api: Api) => void): HttpApp {
+  const accessLog = new AccessLog(deps.clock);
+  const counts: Counts = { refused: 0, failed: 0 };
+  const app = new OpenAPIHono<HttpEnvironment>({
+    defaultHook: (result, c) => {
+      if (result.success) return undefined;
+      const errors = faultsOf(result.target, result.error.issues);
+      const detail = errors.map(({ path, message }) => `${path}: ${message}`).join("; ").slice(0, DETAIL_MAX);
+      return answerProblem(c, { status: 422, code: "validation_failed", title: titleOf(422), detail, errors });
+    },
+  });
+  app.use(identify(deps, accessLog));
+  if (deps.allowedOrigins.length > 0) for (const path of ["/v1/*", "/data"]) app.use(path, cors(deps.allowedOrigins));
+  const guard = new Guard(deps);
+  const api = new Api(app, guard, deps.bodyBytesMax);
+  mountHealth(api, deps);
+  mountTickets(api, deps);
+  mountPage(api, deps);
+  mount(api);
+  mountPlanned(api);
+  mountDocs(api, deps);
+  answerFailures(app, guard, counts);
+  return { app, table: api.table, samples: () => [...accessLog.samples(), ...samplesOf(counts)] };
+}
+
+const DETAIL_MAX = 2000;
+
+interface Counts {
+  /** Failures below 500 that are thrown. */
+  refused: number;
+  failed: number;
+}
+
+/** What is thrown, and what nobody answers, become problems. */
+function answerFailures(app: OpenAPIHono<HttpEnvironment>, guard: Guard, counts: Counts): void {
+  app.notFound(async (c) => {
+    await guard.enter(c, { scope: null, limit: "anonymous" });
     const allowed = methodsOf(app, c.req.path);
-    if (allowed.length === 0) return answerProblem(c, { status: 404, code: "not_found", title: "Not found", detail: `there is nothing at ${c.req.path}` });
-    c.header("Allow", allowed.join(", "));
-    return answerProblem(c, { status: 405, code: "method_not_allowed", title: "Method not allowed", detail: `use ${allowed.join(" or ")}` });
+    if (allowed.length === 0) return answerProblem(c, { status: 404, code: "not_found", title: titleOf(404), detail: `there is nothing at ${c.req.path.slice(0, 200)}` });
+    c.env.outgoing.setHeader("Allow", allowed.join(", "));
+    return answerProblem(c, { status: 405, code: "method_not_allowed", title: titleOf(405), detail: `use ${allowed.join(" or ")}` });
   });
   app.onError((error, c) => {
-    deps.log.error({ reason: messageOf(error), stack: error.stack, path: c.req.path, requestId: c.get("requestId") }, "request failed");
-    return answerProblem(c, { status: 500, code: "internal", title: "Internal error", detail: "the failure was logged under this request_id" });
-  });
-  return app;
-}
-
-function identify(deps: HttpDeps) {
-  return createMiddleware<HttpEnvironment>(async (c, next) => {
-    const given = c.req.header("x-request-id");
-    const requestId = given !== undefined && WELL_FORMED_ID.test(given) ? given : randomUUID();
-    const correlation = c.req.header("x-correlation-id");
-    c.set("requestId", requestId);
-    c.header("X-Request-ID", requestId);
-    c.header("X-Correlation-ID", correlation !== undefined && WELL_FORMED_ID.test(correlation) ? correlation : requestId);
-    for (const [name, value] of FIXED_HEADERS) c.header(name, value);
-    c.header("Content-Security-Policy", contentSecurityPolicy(c.req.header("host"), deps));
-    await next();
-  });
-}
-
-/** Our own origin, and the stream: another port of the same host, or where a proxy puts it. */
-function contentSecurityPolicy(host: string | undefined, deps: HttpDeps): string {
-  const name = HOST_NAME.exec(host ?? "")?.[1];
-  const port = deps.streamPort();
-  const stream = deps.publicStreamUrl === null
-    ? (name !== undefined && port !== null ? [`ws://${name}:${port}`, `wss://${name}:${port}`] : [])
-    : [originOf(deps.publicStreamUrl)];
-  return `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src ${["'self'", ...stream].join(" ")}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
-}
-
-/** `wss://host:port` of a URL. */
-function originOf(url: string): string {
-  const { protocol, host } = new URL(url);
-  return `${protocol}//${host}`;
-}
-
-function limitBody(bytesMax: number) {
-  return createMiddleware<HttpEnvironment>(async (c, next) => {
-    if (Number(c.req.header("content-length") ?? 0) > bytesMax) {
-      return answerProblem(c, { status: 413, code: "body_too_large", title: "Body too large", detail: `at most ${bytesMax} bytes` });
+    if (error instanceof AppError && error.status < 500) {
+      counts.refused++;
+      return answerError(c, error);
     }
-    if (c.req.header("content-encoding") !== undefined) {
-      return answerProblem(c, { status: 415, code: "compressed_body", title: "Compressed body", detail: "send the body without Content-Encoding" });
+    counts.failed++;
+    if (error instanceof AppError) {
+      c.get("log").warn({ code: error.code, reason: error.message, cause: messageOf(error.cause ?? ""), path: c.req.path }, "request failed");
+      return answerError(c, error);
     }
-    await next();
-    return undefined;
+    if (error instanceof HTTPException) return answerProblem(c, { status: error.status, code: CODES[error.status] ?? "failed", title: titleOf(error.status), detail: error.message });
+    c.get("log").error({ reason: messageOf(error), stack: error.stack, path: c.req.path }, "request failed");
+    return answerProblem(c, { status: 500, code: "internal", title: titleOf(500), detail: "the failure was logged under this request_id" });
   });
 }
+
+/** Codes of what the framework refuses by itself. */
+const CODES: Readonly<Record<number, string>> = { 400: "malformed", 415: "unsupported_media_type" };
 
 /** Methods of the routes at this path, HEAD beside GET. */
-function methodsOf(app: Hono<HttpEnvironment>, path: string): string[] {
-  const methods = app.routes.filter((route) => route.method !== "ALL" && route.path === path).map((route) => route.method);
-  return [...new Set(methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])))];
+function methodsOf(app: OpenAPIHono<HttpEnvironment>, path: string): string[] {
+  const candidates = ["GET", "POST", "PUT", "PATCH", "DELETE"].filter((method) => app.router.match(method, path)[0].some(([[, route]]) => route.method !== "ALL"));
+  return candidates.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
 }
 
-export interface HttpServerOptions {
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
-  readonly headersMs: number;
-  readonly requestMs: number;
-  readonly connectionsMax: number;
-  readonly clock: Clock;
-}
-
-/** Idle connections are closed this often while stopping; what is still open after `CLOSE_MS` is cut. */
-const CLOSE_IDLE_MS = 50;
-const CLOSE_MS = 2000;
-
-/** The listening server of the app. */
-export class HttpServer implements Component {
-  readonly name = "http";
-  readonly #options: HttpServerOptions;
-  readonly #server: Server;
-
-  constructor(app: Hono<HttpEnvironment>, options: HttpServerOptions) {
-    this.#options = options;
-    const serverOptions: ServerOptions = { headersTimeout: options.headersMs, requestTimeout: options.requestMs, connectionsCheckingInterval: 1000, maxHeaderSize: 16_384 };
-    const server = createAdaptorServer({ fetch: app.fetch, serverOptions });
-    if (!(server instanceof Server)) throw new Error("expected an HTTP/1 server");
-    server.maxConnections = options.connectionsMax;
-    this.#server = server;
-  }
-
-  /** @throws {ResourceError} when the port cannot be had. */
-  start(): Promise<void> {
-    const { host, port } = this.#options;
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", (error) => reject(new ResourceError(`HTTP_PORT ${port} on ${host}: ${error.message}`, { cause: error })));
-      this.#server.listen(port, host, resolve);
-    });
-  }
-
-  /** The port in use. */
-  port(): number {
-    const address = this.#server.address();
-    return typeof address === "object" && address !== null ? address.port : this.#options.port;
-  }
-
-  stop(): Promise<void> {
-    if (!this.#server.listening) return Promise.resolve();
-    const { clock } = this.#options;
-    const idle = clock.every(CLOSE_IDLE_MS, () => this.#server.closeIdleConnections());
-    const cut = clock.after(CLOSE_MS, () => this.#server.closeAllConnections());
-    return new Promise((resolve) => {
-      this.#server.close(() => {
-        idle.stop();
-        cut.stop();
-        resolve();
-      });
-      this.#server.closeIdleConnections();
-    });
-  }
+function samplesOf(counts: Counts): MetricSample[] {
+  return [
+    { name: "ticker_http_refused_total", help: "Requests refused: key, scope, limit or input", type: "counter", labels: {}, value: counts.refused },
+    { name: "ticker_http_failed_total", help: "Requests answered with 500 or more because something failed", type: "counter", labels: {}, value: counts.failed },
+  ];
 }

@@ -1,16 +1,15 @@
 /**
  * Stream tickets over HTTP: a browser changes a key for a ticket that may stand in a script.
  */
-import type { Hono } from "hono";
+import { z } from "@hono/zod-openapi";
 import type { AddressSet } from "../core/address.ts";
-import type { KeyCheck } from "../ports/access.ts";
+import { UnavailableError } from "../core/errors.ts";
 import type { TicketService } from "../services/ticket-service.ts";
-import { presentedKey, requireScope } from "./auth.ts";
 import { isLocal } from "./client-address.ts";
-import { answerProblem, type HttpContext, type HttpEnvironment } from "./problem.ts";
+import { presentedKey } from "./guard.ts";
+import { type Api, JSON_OF, PROBLEM } from "./route.ts";
 
 export interface TicketRoutesDeps {
-  readonly keys: KeyCheck;
   readonly tickets: TicketService;
   /** Whether loopback gets a ticket without a key. */
   readonly isKeylessAllowed: boolean;
@@ -20,18 +19,21 @@ export interface TicketRoutesDeps {
 /** Owner of tickets that were given without a key. */
 const LOCAL_KEY_ID = "local";
 
-export function mountTickets(app: Hono<HttpEnvironment>, deps: TicketRoutesDeps): void {
-  app.post("/v1/stream-tickets", (c) => {
-    const isKeyless = presentedKey(c) === null && deps.isKeylessAllowed && isLocal(c, deps.trustedProxies);
-    if (isKeyless) return answerTicket(c, deps.tickets, LOCAL_KEY_ID);
-    const grant = requireScope(c, deps.keys, "read");
-    return grant instanceof Response ? grant : answerTicket(c, deps.tickets, grant.keyId);
-  });
-}
+const TicketSchema = z.object({
+  ticket: z.string().openapi({ example: "tt_…", description: "Usable once as `api_key` of the stream." }),
+  expires_in: z.int().openapi({ description: "Seconds." }),
+}).openapi("StreamTicket");
 
-function answerTicket(c: HttpContext, tickets: TicketService, keyId: string): Response {
-  const ticket = tickets.issue(keyId);
-  if (ticket) return c.json({ ticket: ticket.ticket, expires_in: ticket.expiresIn });
-  c.header("Retry-After", "5");
-  return answerProblem(c, { status: 503, code: "tickets_full", title: "Too many tickets", detail: "too many tickets wait to be used; try again soon" });
+export function mountTickets(api: Api, { tickets, isKeylessAllowed, trustedProxies }: TicketRoutesDeps): void {
+  api.add({
+    scope: "read", limit: "default", isKeyless: (c) => isKeylessAllowed && presentedKey(c) === null && isLocal(c, trustedProxies),
+  }, {
+    method: "post", path: "/v1/stream-tickets", tags: ["stream"], summary: "A ticket for the stream: read only, once",
+    description: "Without a key only from this machine and outside production.",
+    responses: { 200: JSON_OF("The ticket", TicketSchema), 503: PROBLEM("Too many tickets wait to be used") },
+  }, (c) => {
+    const ticket = tickets.issue(c.get("grant")?.keyId ?? LOCAL_KEY_ID);
+    if (ticket === null) throw new UnavailableError("too many tickets wait to be used; try again soon", "tickets_full");
+    return c.json({ ticket: ticket.ticket, expires_in: ticket.expiresIn }, 200);
+  });
 }

@@ -57,6 +57,9 @@ const VENDORS: readonly (readonly [vendor: RegExp, importer: RegExp])[] = [
   [/^csv-stringify(\/|$)/, /^src\/http\//],
   [/^opossum$/, /^src\/adapters\/breaker\.ts$/],
   [/^zod$/, /^src\/(config(-\w+)?\.ts|state\/settings\.ts|http\/)/],
+  [/^ioredis$/, /^src\/adapters\/redis\.ts$/],
+  [/^rate-limiter-flexible$/, /^src\/adapters\/rate-limiter\.ts$/],
+  [/^jsonc-parser$/, /^src\/http\/strict-json\.ts$/],
   [/^uWebSockets\.js$/, /^src\/fanout\/socket-server\.ts$/],
 ];
 

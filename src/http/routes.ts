@@ -1,0 +1,15 @@
+/**
+ * The routes that are built beyond health, page, tickets and documentation: one line each, so that a new one is seen.
+ */
+import { type HistoryDeps, mountHistory } from "./history-routes.ts";
+import { type KeyRoutesDeps, mountKeys } from "./key-routes.ts";
+import { type MarketDataDeps, mountMarketData } from "./market-data-routes.ts";
+import type { Api } from "./route.ts";
+
+export interface RoutesDeps extends HistoryDeps, KeyRoutesDeps, MarketDataDeps {}
+
+export function mountRoutes(api: Api, deps: RoutesDeps): void {
+  mountMarketData(api, deps);
+  mountHistory(api, deps);
+  mountKeys(api, deps);
+}
