@@ -45,32 +45,37 @@ export interface InputFault {
   readonly message: string;
 }
 
-/** A body that cannot be read as what it says it is. */
-export class MalformedError extends AppError {
-  override readonly name = "MalformedError";
-  readonly status = 400;
+/** The caller's fault: the same call fails again. */
+abstract class CallerError extends AppError {
   readonly retryable = false;
   readonly code: string;
+  override readonly members: Readonly<Record<string, unknown>>;
 
-  constructor(message: string, code = "malformed") {
+  constructor(message: string, code: string, members: Readonly<Record<string, unknown>> = {}) {
     super(message);
     this.code = code;
+    this.members = members;
+  }
+}
+
+/** A body that cannot be read as what it says it is. */
+export class MalformedError extends CallerError {
+  override readonly name = "MalformedError";
+  readonly status = 400;
+
+  constructor(message: string, code = "malformed") {
+    super(message, code);
   }
 }
 
 /** Input that can be read and is not acceptable; lists every fault. */
-export class ValidationError extends AppError {
+export class ValidationError extends CallerError {
   override readonly name = "ValidationError";
   readonly status = 422;
-  readonly retryable = false;
-  readonly code: string;
   readonly errors: readonly InputFault[];
-  override readonly members: Readonly<Record<string, unknown>>;
 
   constructor(errors: readonly InputFault[], code = "validation_failed", members: Readonly<Record<string, unknown>> = {}) {
-    super(errors.map(({ path, message }) => `${path}: ${message}`).join("; "));
-    this.code = code;
-    this.members = members;
+    super(errors.map(({ path, message }) => `${path}: ${message}`).join("; "), code, members);
     this.errors = errors;
   }
 }
@@ -89,42 +94,31 @@ export class AuthenticationError extends AppError {
 }
 
 /** A key that is accepted and may not do this. */
-export class AuthorisationError extends AppError {
+export class AuthorisationError extends CallerError {
   override readonly name = "AuthorisationError";
   readonly status = 403;
-  readonly retryable = false;
-  readonly code: string;
 
   constructor(message: string, code = "insufficient_scope") {
-    super(message);
-    this.code = code;
+    super(message, code);
   }
 }
 
-export class NotFoundError extends AppError {
+export class NotFoundError extends CallerError {
   override readonly name = "NotFoundError";
   readonly status = 404;
-  readonly retryable = false;
-  readonly code: string;
-  override readonly members: Readonly<Record<string, unknown>>;
 
   constructor(message: string, code = "not_found", members: Readonly<Record<string, unknown>> = {}) {
-    super(message);
-    this.code = code;
-    this.members = members;
+    super(message, code, members);
   }
 }
 
 /** It contradicts what is there. */
-export class ConflictError extends AppError {
+export class ConflictError extends CallerError {
   override readonly name = "ConflictError";
   readonly status = 409;
-  readonly retryable = false;
-  readonly code: string;
 
   constructor(message: string, code = "conflict") {
-    super(message);
-    this.code = code;
+    super(message, code);
   }
 }
 
