@@ -29,6 +29,10 @@ export interface Config {
   /** By name; `off`: none. */
   readonly rateLimits: Settings["RATE_LIMITS"];
   readonly breakers: BreakerLimits;
+  readonly drainNoticeMs: number;
+  readonly healthTimeoutMs: number;
+  readonly diskFreeBytesMin: number;
+  readonly loopDelayMaxMs: number;
   readonly httpPort: number;
   readonly shutdownMs: number;
   readonly readyWaitMs: number;
@@ -56,7 +60,7 @@ export interface Config {
   readonly httpRequestMs: number;
   readonly httpConnectionsMax: number;
   /** What the stream thread gets, without the keys. */
-  readonly stream: Omit<StreamOptions, "keys" | "trips">;
+  readonly stream: Omit<StreamOptions, "keys" | "trips" | "settings">;
   /** Of parts to come; checked already. */
   readonly later: Pick<Settings, "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE" | "PAPER_BALANCE">;
 }
@@ -154,7 +158,7 @@ function faultsOfSizes(given: Partial<Record<SettingName, string>>): string[] {
     ["TICKER_FRAME_BYTES_BEFORE_AUTH_MAX", "TICKER_FRAME_BYTES_MAX"], ["TICKER_FRAME_BYTES_MAX", "TICKER_FRAME_BYTES_DROPPED"],
     ["STREAM_COMMANDS_PER_S", "TICKER_COMMANDS_BURST"], ["TICKER_UNAUTHENTICATED_MAX", "TICKER_SESSIONS_MAX"],
     ["TICKER_RECENT_TRADES_MAX", "TICKER_RING_TRADES_MAX"], ["TICKER_START_PACING_BYTES", "TICKER_NATIVE_BACKPRESSURE_MAX"],
-    ["TICKER_PING_IDLE_MS", "TICKER_IDLE_MS"],
+    ["TICKER_PING_IDLE_MS", "TICKER_IDLE_MS"], ["TICKER_HTTP_HEADERS_MS", "TICKER_HTTP_REQUEST_MS"],
   ] as const;
   return inOrder.filter(([low, high]) => value(low) > value(high))
     .map(([low, high]) => `${low}: ${value(low)} is more than ${high} (${value(high)}); lower the one or raise the other`);
@@ -203,6 +207,10 @@ function configOf(s: Settings, machine: Machine): Config {
     databaseConnectionsMax: s.TICKER_DATABASE_CONNECTIONS_MAX,
     rateLimits: s.RATE_LIMITS,
     breakers: breakersOf(s),
+    drainNoticeMs: s.TICKER_DRAIN_NOTICE_MS,
+    healthTimeoutMs: s.TICKER_HEALTH_TIMEOUT_MS,
+    diskFreeBytesMin: s.TICKER_DISK_FREE_BYTES_MIN,
+    loopDelayMaxMs: s.TICKER_LOOP_DELAY_MAX_MS,
     httpPort: s.HTTP_PORT,
     shutdownMs: s.TICKER_SHUTDOWN_MS,
     readyWaitMs: s.TICKER_READY_WAIT_MS,
@@ -223,6 +231,7 @@ function configOf(s: Settings, machine: Machine): Config {
     httpHeadersMs: s.TICKER_HTTP_HEADERS_MS,
     httpRequestMs: s.TICKER_HTTP_REQUEST_MS,
     httpConnectionsMax: s.TICKER_HTTP_CONNECTIONS_MAX,
+    carriedSubscriptionsMax: s.TICKER_CARRIED_SUBSCRIPTIONS_MAX,
     stream: streamOf(s, machine),
     later: {
       WEBHOOK_ALLOWED_HOSTS: s.WEBHOOK_ALLOWED_HOSTS,
@@ -250,7 +259,7 @@ function breakersOf(s: Settings): BreakerLimits {
   };
 }
 
-function streamOf(s: Settings, machine: Machine): Omit<StreamOptions, "keys" | "trips"> {
+function streamOf(s: Settings, machine: Machine): Omit<StreamOptions, "keys" | "trips" | "settings"> {
   return {
     host: s.HOST,
     streamPort: s.STREAM_PORT,
@@ -262,6 +271,7 @@ function streamOf(s: Settings, machine: Machine): Omit<StreamOptions, "keys" | "
     feedSilenceMs: s.TICKER_FEED_SILENCE_MS,
     feedInstrumentSilenceMs: s.TICKER_FEED_INSTRUMENT_SILENCE_MS,
     feedPulledInMax: s.TICKER_FEED_PULLED_IN_MAX,
+    feedListRefreshMs: s.TICKER_INSTRUMENTS_REFRESH_MS,
     sim: { seed: s.SIM_SEED, instruments: s.SIM_INSTRUMENTS, eventsPerS: s.SIM_EVENTS_PER_S },
     push: { host: s.PUSH_HOST, port: s.PUSH_PORT, lineBytesMax: s.TICKER_PUSH_LINE_BYTES_MAX, connectionsMax: s.TICKER_PUSH_CONNECTIONS_MAX },
     instrumentsMax: s.TICKER_INSTRUMENTS_MAX,

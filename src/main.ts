@@ -50,7 +50,7 @@ async function run(config: Config): Promise<void> {
     isConsoleOpen = false;
   });
   const write = (line: string) => void (isConsoleOpen && process.stdout.write(line));
-  const service = await compose({ config, clock: systemClock, console: write, onFatal: (reason) => die(reason) });
+  const service = await compose({ config, clock: systemClock, console: write, onFatal: (reason) => die(reason), onDrain: () => process.kill(process.pid, "SIGTERM") });
   const { log } = service.log;
   const die = (reason: unknown): never => {
     log.error({ reason: reason instanceof Error ? reason.stack : reason }, "the process cannot go on");

@@ -28,10 +28,15 @@ export interface OpenLog {
   /** Writes out at once what is still in memory; for the moment before a forced exit. */
   readonly flush: () => void;
   readonly close: () => Promise<void>;
+  /** The least level that is written from now on, to the file and to the console. */
+  readonly setLevel: (level: LogOptions["level"]) => void;
 }
 
 /** Field names whose values are never written. A name reaches its own level and one below. */
 const SECRET_FIELDS = ["apiKey", "api_key", "key", "token", "ticket", "secret", "password", "authorization", "cookie"];
+
+/** What the streams take: the logger in front of them has the level. */
+const LEAST = "debug";
 
 /** Opens the log files. @throws when the folder cannot be written. */
 export async function openLog(options: LogOptions): Promise<OpenLog> {
@@ -46,10 +51,13 @@ export async function openLog(options: LogOptions): Promise<OpenLog> {
   const shown = options.isProduction ? options.console : (line: string) => options.console(shortLine(line));
   const log = pino(
     { level: options.level, redact: { paths: [...SECRET_FIELDS, ...SECRET_FIELDS.map((name) => `*.${name}`), 'headers["x-api-key"]'], censor: "[redacted]" } },
-    multistream([{ level: options.level, stream: { write: (line: string) => void file.write(line) } }, { level: options.level, stream: { write: shown } }]),
+    multistream([{ level: LEAST, stream: { write: (line: string) => void file.write(line) } }, { level: LEAST, stream: { write: shown } }]),
   );
   return {
     log,
+    setLevel: (level) => {
+      log.level = level;
+    },
     written: () => file.file,
     flush: () => {
       try {

@@ -7,6 +7,7 @@ import type { Config } from "../config.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
 import { ConfigurationError } from "../core/errors.ts";
+import type { Breakers } from "../ports/breakers.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
 import { adminCharge, SYSTEM } from "../services/admin-charge.ts";
 import { KeyService } from "../services/key-service.ts";
@@ -24,6 +25,7 @@ export interface ControlPlane extends MetricSource {
   /** In the order of starting. */
   readonly parts: readonly Component[];
   readonly backing: Backing;
+  readonly breakers: Breakers;
   readonly keys: KeyService;
   /** What the HTTP side needs of it. */
   readonly http: { readonly keys: KeyService; readonly limiter: Backing["limiter"] };
@@ -45,7 +47,7 @@ export function controlPlane({ config, clock, log, backingOf }: ControlPlaneDeps
     }),
   ];
   const samples = (): MetricSample[] => [...keys.samples(), ...limiter.samples(), ...breakers.samples()];
-  return { parts, backing, keys, http: { keys, limiter }, firstKey: () => first.key, samples };
+  return { parts, backing, breakers, keys, http: { keys, limiter }, firstKey: () => first.key, samples };
 }
 
 /** Keys of a service before it had a database. */

@@ -15,7 +15,8 @@ import { SimulatedFeed } from "../feeds/sim/simulated-feed.ts";
 import type { VenueFeed } from "../feeds/venue-feed.ts";
 import type { VenueFeedOptions } from "../feeds/venue-feed-options.ts";
 import type { KeyCheck } from "../ports/access.ts";
-import type { Feed } from "../ports/feeds.ts";
+import type { Breakers } from "../ports/breakers.ts";
+import type { Feed, ListOutcome } from "../ports/feeds.ts";
 import type { EventSink } from "../ports/records.ts";
 import type { Logger } from "../ports/telemetry.ts";
 import type { FeedSpec, StreamOptions } from "./stream-options.ts";
@@ -26,6 +27,9 @@ export interface FeedParts {
   readonly log: Logger;
   readonly sink: EventSink;
   readonly keys: KeyCheck;
+  readonly breakers: Breakers;
+  /** A venue was asked for its list. */
+  readonly listed: (outcome: ListOutcome) => void;
 }
 
 export interface CreatedFeeds {
@@ -40,7 +44,7 @@ const VENUES: Readonly<Record<"binance" | "coinbase" | "kraken", (options: Venue
 };
 
 export function createFeeds(parts: FeedParts): CreatedFeeds {
-  const { options, clock, log, sink, keys } = parts;
+  const { options, clock, log, sink, keys, breakers, listed } = parts;
   const pushes: PushFeed[] = [];
   const feeds: Feed[] = [];
   /** Venues that a feed other than push owns, each with the entry of `FEEDS`. */
@@ -51,8 +55,9 @@ export function createFeeds(parts: FeedParts): CreatedFeeds {
       case "sim": return new SimulatedFeed({ sink, clock, log, ...options.sim });
       case "replay": return new ReplayFeed({ sink, clock, log, path: spec.path, speed: spec.speed });
       case "venue": return VENUES[spec.venue]({
-        sink, clock, log, random: Math.random, wsUrl: spec.wsUrl ?? undefined, restUrl: spec.restUrl ?? undefined,
+        sink, clock, log, random: Math.random, breaker: breakers.of(`venue.${spec.venue}`), wsUrl: spec.wsUrl ?? undefined, restUrl: spec.restUrl ?? undefined,
         instruments: options.feedInstruments, silenceMs: options.feedSilenceMs, instrumentSilenceMs: options.feedInstrumentSilenceMs, pulledInMax: options.feedPulledInMax,
+        listRefreshMs: options.feedListRefreshMs, cached: options.memory.instruments, listed,
       });
       case "push": {
         const push = new PushFeed({ sink, clock, log, keys, ...options.push, venuesTaken: () => new Set(owners.keys()), instrumentsMax: options.instrumentsMax });

@@ -18,6 +18,7 @@ import { mountRoutes } from "../http/routes.ts";
 import { createHttpApp } from "../http/server.ts";
 import { HealthService } from "../services/health-service.ts";
 import { TicketService } from "../services/ticket-service.ts";
+import { type Administration, administration, breakerDependencies } from "./administration.ts";
 import type { Backing, BackingDeps } from "./backing.ts";
 import { claimPorts } from "./claim-ports.ts";
 import { controlPlane } from "./control-plane.ts";
@@ -45,6 +46,8 @@ export interface ServiceOptions {
   readonly streamEntry?: URL;
   /** The process cannot go on. */
   readonly onFatal: (reason: string) => void;
+  /** An administrator drains the node: stop the process as SIGTERM does. */
+  readonly onDrain: () => void;
 }
 
 /** Builds the parts without starting them, but for the log. @throws {ResourceError} when the data folder cannot be used. */
@@ -57,8 +60,9 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const market = createMarket({ config, clock, log: log.log, database: control.backing.database });
   const stream = new StreamHost({
     entry: options.streamEntry ?? new URL("./stream.ts", import.meta.url),
-    options: () => ({ ...config.stream, keys: keys.records() }),
+    options: () => ({ ...config.stream, keys: keys.records(), trips: operators.trips() }),
     clock, log: log.log, redeem: (ticket) => tickets.redeem(ticket), onMarket: (notice) => market.copy.hear(notice),
+    onBreaker: (report, why) => operators.remoteBreakerChanged(report, why),
     startMs: config.streamStartMs, silenceMs: config.streamSilenceMs, drainMs: Math.floor(config.shutdownMs * 0.6),
     restartsPerMinuteMax: config.streamRestartsPerMinuteMax, onFatal: options.onFatal,
   });
@@ -66,24 +70,28 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
     tickets.revoked(change.revoked);
     stream.keysChanged(change);
   });
-  const health = new HealthService({ clock, readyWaitMs: config.readyWaitMs, stream: () => stream.health() });
+  const health = new HealthService({ clock, readyWaitMs: config.readyWaitMs, stream: () => stream.health(), more: () => breakerDependencies(control.breakers.reports()) });
+  const operators: Administration = administration({
+    config, clock, log: log.log, backing: control.backing, breakers: control.breakers, stream, health, logLevel: () => config.logLevel, setLogLevel: log.setLevel,
+    stopProcess: options.onDrain, probes: () => [],
+  });
   const sweep = new LogSweep({
     folder: logFolder(config), written: log.written, clock, log: log.log, everyMs: config.logSweepMs, keepMs: config.logKeepMs, filesMax: config.logFilesMax,
   });
   const renderer = new MetricsRenderer();
   const metrics = async () => {
     const report = await stream.report();
-    return renderer.render([...stream.samples(), ...control.samples(), ...market.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
+    return renderer.render([...stream.samples(), ...control.samples(), ...operators.samples(), ...market.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
   };
   const http = new HttpServer(createHttpApp({
-    ...control.http, clock, onRefusedKey: () => undefined, allowedOrigins: config.stream.fanout.allowedOrigins, health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
+    ...control.http, ...operators.http, clock, onRefusedKey: () => undefined, allowedOrigins: config.stream.fanout.allowedOrigins, health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
     metricsAllow: new AddressSet(config.metricsAllow), isKeylessAllowed: !config.isProduction, streamPort: () => stream.port(),
     publicStreamUrl: config.publicStreamUrl, bodyBytesMax: config.httpBodyBytesMax,
-  }, (api) => mountRoutes(api, { ...control.http, ...market.http(() => stream.report(), () => health.uptimeMs()), keyGraceMs: config.keyGraceMs })), {
+  }, (api) => mountRoutes(api, { ...control.http, ...operators.http, health, version: VERSION, ...market.http(() => stream.report(), () => health.uptimeMs()), keyGraceMs: config.keyGraceMs })), {
     host: config.stream.host, port: config.httpPort, headersMs: config.httpHeadersMs, requestMs: config.httpRequestMs,
     connectionsMax: config.httpConnectionsMax, clock,
   });
-  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), ...control.parts, ...market.parts, http, stream];
+  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), ...control.parts, ...operators.parts, ...market.parts, http, stream];
   return {
     app: new App({ parts, health, log: log.log }), log,
     urls: () => ({ page: `http://${shownHost(config)}:${http.port()}`, stream: `ws://${shownHost(config)}:${stream.port() ?? config.stream.streamPort}/v1/stream` }),

@@ -9,12 +9,16 @@ import type { Clock, Timer } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
 import { messageOf, ResourceError } from "../core/errors.ts";
 import type { Grant, KeyChange } from "../ports/access.ts";
+import type { BreakerChange, BreakerReport } from "../ports/breakers.ts";
+import type { FeedNotice, FeedOrder } from "../ports/feed-control.ts";
 import type { FeedReport } from "../ports/feeds.ts";
 import type { MarketNotice } from "../ports/market-notices.ts";
+import type { StreamApplied, StreamSettings } from "../ports/stream-settings.ts";
 import type { StreamCommand, StreamNotice, StreamReport, WorkerState } from "../ports/stream-control.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
 import type { StreamHealth } from "../services/health-service.ts";
 import { STREAM_YOUNG_GENERATION_MB, type StreamOptions } from "./stream-options.ts";
+import { StreamQuestions } from "./stream-questions.ts";
 
 export interface StreamHostDeps {
   /** Module of the thread. */
@@ -26,6 +30,10 @@ export interface StreamHostDeps {
   readonly redeem: (ticket: string) => Grant | null;
   /** What the thread recorded. */
   readonly onMarket: (notice: MarketNotice) => void;
+  /** A breaker of the thread changed by itself or by order. */
+  readonly onBreaker: (report: BreakerReport, why: BreakerChange) => void;
+  /** What the feeds say. */
+  readonly onFeeds: (notice: FeedNotice) => void;
   /** The thread must listen within this time. */
   readonly startMs: number;
   /** A thread that says nothing for this long hangs. */
@@ -56,6 +64,10 @@ export class StreamHost implements Component, MetricSource {
   #port: number | null = null;
   #feeds: readonly FeedReport[] = [];
   #workers: WorkerState = NO_WORKERS;
+  #breakers: readonly BreakerReport[] = [];
+  #applied: StreamApplied | null = null;
+  /** What administrators ask. */
+  readonly questions: StreamQuestions;
   #lastNoticeMs = 0;
   #watch: Timer | null = null;
   #restart: Timer | null = null;
@@ -72,6 +84,7 @@ export class StreamHost implements Component, MetricSource {
 
   constructor(deps: StreamHostDeps) {
     this.#deps = deps;
+    this.questions = new StreamQuestions(deps.clock, () => (this.#state === "listening" ? (question) => this.#post(question) : null));
   }
 
   /** @throws {ResourceError} when the thread fails or does not listen in time. */
@@ -114,13 +127,34 @@ export class StreamHost implements Component, MetricSource {
     return { isListening: this.#state === "listening", reason: this.#reason, feeds: this.#feeds, workers: this.#workers };
   }
 
+  /** The thread's breakers, as it last told. */
+  breakers(): readonly BreakerReport[] {
+    return this.#breakers;
+  }
+
   /** The stream's port; null while it does not listen. */
   port(): number | null {
     return this.#state === "listening" ? this.#port : null;
   }
 
+  settingsChanged(settings: StreamSettings): void {
+    this.#post({ type: "settings", settings });
+  }
+
+  /** Revisions of the settings that the thread works by, as it last told; null while there is none. */
+  settingsApplied(): StreamApplied | null {
+    return this.#applied;
+  }
+
   keysChanged(change: KeyChange): void {
     this.#post({ type: "keys", change });
+  }
+
+  /** False when the thread does not listen: then it hears nothing. */
+  orderFeeds(order: FeedOrder): boolean {
+    if (this.#state !== "listening") return false;
+    this.#post({ type: "feeds", order });
+    return true;
   }
 
   /** What the thread counts now; null when it does not answer in time. */
@@ -179,8 +213,17 @@ export class StreamHost implements Component, MetricSource {
       case "state":
         this.#feeds = notice.feeds;
         this.#workers = notice.workers;
+        this.#breakers = notice.breakers;
+        return;
+      case "settings":
+        this.#applied = notice.applied;
         return;
       case "market": return this.#deps.onMarket(notice.notice);
+      case "connections":
+      case "connection":
+      case "breaker": return this.questions.answered(notice);
+      case "feeds": return this.#deps.onFeeds(notice.notice);
+      case "breaker_changed": return this.#deps.onBreaker(notice.report, notice.why);
       case "redeem": return this.#redeem(notice.call, notice.ticket);
       case "report": this.#reports.get(notice.call)?.(notice.report); return;
       case "log": this.#deps.log[notice.level](notice.fields, notice.message); return;
@@ -212,6 +255,7 @@ export class StreamHost implements Component, MetricSource {
     this.#state = "failed";
     this.#reason = reason;
     this.#feeds = [];
+    this.#applied = null;
     this.#workers = NO_WORKERS;
     this.#exitDeadline = this.#deps.clock.after(EXIT_MS, () => this.#deps.onFatal(`the stream thread failed (${reason}) and does not end`));
   }
@@ -222,6 +266,7 @@ export class StreamHost implements Component, MetricSource {
     if (this.#state !== "stopping" && this.#state !== "stopped" && this.#state !== "failed") this.#failed(`it ended with code ${code}`);
     this.#exitDeadline?.stop();
     for (const answer of this.#reports.values()) answer(null);
+    this.questions.lost();
     this.#onDrained?.();
     this.#onExit?.();
     const { state, reason } = { state: this.#state, reason: this.#reason };

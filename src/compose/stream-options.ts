@@ -3,6 +3,9 @@
  */
 import type { FanoutOptions } from "../fanout/options.ts";
 import type { KeyRecord } from "../ports/access.ts";
+import type { FeedMemory } from "../ports/feed-control.ts";
+import type { BreakerLimits, StandingTrip } from "../ports/breakers.ts";
+import type { StreamSettings } from "../ports/stream-settings.ts";
 
 /**
  * Megabytes of short-lived objects that a stream or fan-out thread may collect before it cleans up. The engine's default
@@ -31,6 +34,7 @@ export interface StreamOptions {
   readonly feedSilenceMs: number;
   readonly feedInstrumentSilenceMs: number;
   readonly feedPulledInMax: number;
+  readonly feedListRefreshMs: number;
   readonly sim: { readonly seed: number; readonly instruments: number; readonly eventsPerS: number };
   readonly push: { readonly host: string; readonly port: number; readonly lineBytesMax: number; readonly connectionsMax: number };
   readonly instrumentsMax: number;
@@ -38,4 +42,10 @@ export interface StreamOptions {
   readonly jumpBandPct: number;
   readonly fanout: FanoutOptions;
   readonly keys: readonly KeyRecord[];
+  readonly memory: FeedMemory;
+  readonly breakers: BreakerLimits;
+  /** Breakers that operators opened before this thread started. */
+  readonly trips: readonly StandingTrip[];
+  /** What operators may change while it runs, as it is at the start. */
+  readonly settings: StreamSettings;
 }

@@ -14,10 +14,14 @@ import { WorkerPool } from "../fanout/worker-pool.ts";
 import { FeedSupervisor } from "../feeds/feed-supervisor.ts";
 import { Pipeline } from "../ingest/pipeline.ts";
 import type { Grant, TicketRedeemer } from "../ports/access.ts";
+import type { BreakerOrder, BreakerReport } from "../ports/breakers.ts";
+import { type ConnectionQuery, mergePages } from "../ports/connections.ts";
 import type { StreamCommand, StreamNotice, StreamReport } from "../ports/stream-control.ts";
-import type { Logger } from "../ports/telemetry.ts";
+import { createBreakers } from "./breakers.ts";
+import { FeedOrders } from "./feed-orders.ts";
 import { createFeeds } from "./feeds.ts";
 import { STREAM_YOUNG_GENERATION_MB, type StreamOptions } from "./stream-options.ts";
+import { LeveledLog, ThreadSettings } from "./stream-settings.ts";
 
 const STATE_MS = 1_000;
 
@@ -31,23 +35,23 @@ function say(notice: StreamNotice): void {
   parentPort?.postMessage(notice);
 }
 
-const log: Logger = {
-  debug: (fields, message) => say({ type: "log", level: "debug", fields, message }),
-  info: (fields, message) => say({ type: "log", level: "info", fields, message }),
-  warn: (fields, message) => say({ type: "log", level: "warn", fields, message }),
-  error: (fields, message) => say({ type: "log", level: "error", fields, message }),
-};
+const log = new LeveledLog(options.settings.logLevel, (level, fields, message) => say({ type: "log", level, fields, message }));
 
 const redeem: TicketRedeemer = (ticket, done) => say({ type: "redeem", call: redemptions.open(done), ticket });
+const breakers = createBreakers({ config: options, clock, log });
+for (const { name, leftMs } of options.trips) breakers.of(name).trip(leftMs);
+breakers.onChange((report, why) => say({ type: "breaker_changed", report, why }));
 const demand = (index: number): void => feeds.demand(index);
 const keys = new KeyTable(options.keys);
 const placeTable = createPlaceTable();
 const downstream = options.workers === 1 ? inThisThread() : inThreads();
 const main = new MainChannel({ clock, log, epoch, cache: downstream.sink.cache, ...options.main, post: (notice, transfer) => parentPort?.postMessage({ type: "market", notice } satisfies StreamNotice, transfer) });
 const pipeline = new Pipeline(clock, [downstream.sink, main], { flushMaxMs: options.flushMaxMs, jumpBandPct: options.jumpBandPct, instrumentsMax: options.instrumentsMax });
-const created = createFeeds({ options, clock, log, sink: pipeline, keys });
+const created = createFeeds({ options, clock, log, sink: pipeline, keys, breakers, listed: (outcome) => say({ type: "feeds", notice: { type: "listed", outcome } }) });
 const feeds = new FeedSupervisor(created.feeds, log);
-const parts = [created.venues, main, downstream.sink, pipeline, feeds];
+const orders = new FeedOrders(feeds, options.memory, log, (notice) => say({ type: "feeds", notice }));
+const settings = new ThreadSettings({ feeds, sink: downstream.sink, log, workers: downstream.settled, onApplied: (applied) => say({ type: "settings", applied }) });
+const parts = [breakers, created.venues, main, downstream.sink, pipeline, feeds];
 
 /** The one fan-out lives here: no hop between tick and socket. */
 function inThisThread() {
@@ -57,6 +61,12 @@ function inThisThread() {
     listen: () => fanout.listen(options.host, options.streamPort),
     workers: () => ({ listening: 1, wanted: 1 }),
     report: async () => ({ sessions: fanout.sessionCount, samples: fanout.samples() }),
+    settled: () => [fanout.settingsRevision],
+    connections: async (query: ConnectionQuery) => mergePages([await fanout.connections.page(query)], query.limit),
+    connection: async (id: string, isDisconnected: boolean) => {
+      const found = fanout.connection(id, isDisconnected);
+      return found === null ? null : { ...found, worker: 0 };
+    },
   };
 }
 
@@ -64,18 +74,25 @@ function inThreads() {
   const pool = new WorkerPool({
     clock, log, options: options.fanout, epoch, workers: options.workers, host: options.host, port: options.streamPort,
     entry: new URL("./worker.ts", import.meta.url), placeTable, youngGenerationMb: STREAM_YOUNG_GENERATION_MB, redeem, demand, onHung: (reason) => say({ type: "failed", message: reason }),
-    onListeningChange: () => sayState(),
+    onListeningChange: () => {
+      sayState();
+      settings.say();
+    },
+    onSettled: () => settings.say(),
   }, options.keys);
-  return { sink: pool, listen: async () => pool.port, workers: () => ({ listening: pool.listening, wanted: options.workers }), report: () => pool.report() };
+  return {
+    sink: pool, listen: async () => pool.port, workers: () => ({ listening: pool.listening, wanted: options.workers }), report: () => pool.report(), settled: () => pool.settled,
+    connections: (query: ConnectionQuery) => pool.connections(query), connection: (id: string, isDisconnected: boolean) => pool.connection(id, isDisconnected),
+  };
 }
 
 function sayState(): void {
-  say({ type: "state", feeds: feeds.reports(), workers: downstream.workers() });
+  say({ type: "state", feeds: feeds.reports(), workers: downstream.workers(), breakers: breakers.reports() });
 }
 
 async function report(): Promise<StreamReport> {
   const { sessions, samples } = await downstream.report();
-  return { feeds: feeds.reports(), sessions, samples: [...pipeline.samples(), ...feeds.samples(), ...main.samples(), ...samples] };
+  return { feeds: feeds.reports(), sessions, samples: [...pipeline.samples(), ...feeds.samples(), ...breakers.samples(), ...main.samples(), ...samples] };
 }
 
 /** Feeds first, so that nothing new arrives; what has arrived leaves; then the sockets. */
@@ -93,6 +110,14 @@ function fail(error: unknown): void {
   void stop();
 }
 
+function orderBreaker(name: string, order: BreakerOrder): BreakerReport | null {
+  const breaker = breakers.find(name);
+  if (order.type === "reset") breaker?.reset();
+  else breaker?.trip(order.ttlMs);
+  sayState();
+  return breaker?.report() ?? null;
+}
+
 function obey(command: StreamCommand): void {
   switch (command.type) {
     case "keys":
@@ -101,9 +126,18 @@ function obey(command: StreamCommand): void {
       created.keysRevoked(command.change.revoked);
       return;
     case "redeemed": return redemptions.answer(command.call, command.grant);
+    case "settings": return settings.apply(command.settings);
     case "report":
       void report().then((made) => say({ type: "report", call: command.call, report: made }));
       return;
+    case "connections":
+      void downstream.connections(command.query).then((list) => say({ type: "connections", call: command.call, list }));
+      return;
+    case "connection":
+      void downstream.connection(command.id, command.isDisconnected).then((connection) => say({ type: "connection", call: command.call, connection }));
+      return;
+    case "breaker": return say({ type: "breaker", call: command.call, report: orderBreaker(command.name, command.order) });
+    case "feeds": return orders.obey(command.order);
     case "drain":
       void downstream.sink.drain(command.withinMs).then((sessions) => say({ type: "drained", sessions }));
       return;
@@ -115,7 +149,8 @@ function obey(command: StreamCommand): void {
 process.on("uncaughtException", fail);
 parentPort?.on("message", obey);
 const stateTimer = clock.every(STATE_MS, sayState);
-startInOrder(parts).then(downstream.listen).then((port) => {
+settings.apply(options.settings);
+settings.settled().then(() => startInOrder(parts)).then(downstream.listen).then((port) => {
   sayState();
   say({ type: "listening", port });
 }, fail);

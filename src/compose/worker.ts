@@ -8,6 +8,7 @@ import { Fanout } from "../fanout/fanout.ts";
 import { KeyTable } from "../fanout/key-table.ts";
 import { Calls, type FromWorker, type ToWorker, type WorkerInit } from "../fanout/thread-channel.ts";
 import type { Grant } from "../ports/access.ts";
+import type { FanoutSettings } from "../ports/stream-settings.ts";
 
 const init: WorkerInit = workerData;
 const acknowledged = new Int32Array(init.acknowledged);
@@ -28,6 +29,11 @@ const fanout = new Fanout({
   demand: (index) => say({ type: "demand", index }),
 });
 
+function apply(settings: FanoutSettings): void {
+  fanout.applySettings(settings);
+  say({ type: "settled", revision: fanout.settingsRevision });
+}
+
 function obey(message: ToWorker): void {
   switch (message.type) {
     case "batch":
@@ -42,8 +48,13 @@ function obey(message: ToWorker): void {
     case "define": return fanout.define(message.index, message.instrument);
     case "lost": return fanout.lost(message.index, "trade", message.missed);
     case "keys": return fanout.changeKeys(message.change);
+    case "settings": return apply(message.settings);
     case "redeemed": return redemptions.answer(message.call, message.grant);
     case "report": return say({ type: "report", call: message.call, sessions: fanout.sessionCount, samples: fanout.samples() });
+    case "connections":
+      void fanout.connections.page(message.query).then((page) => say({ type: "connections", call: message.call, page }));
+      return;
+    case "connection": return say({ type: "connection", call: message.call, connection: fanout.connection(message.id, message.isDisconnected) });
     case "drain":
       void fanout.drain(message.withinMs).then((sessions) => say({ type: "drained", sessions }));
       return;
@@ -67,4 +78,5 @@ function fail(message: string): void {
 
 process.on("uncaughtException", (error) => fail(error.stack ?? messageOf(error)));
 parentPort?.on("message", obey);
+if (init.settings !== null) apply(init.settings);
 fanout.start().then(() => say({ type: "ready" }), (error: unknown) => fail(messageOf(error)));

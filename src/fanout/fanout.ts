@@ -7,18 +7,22 @@ import type { Clock } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { KeyChange, TicketRedeemer } from "../ports/access.ts";
+import type { Connection } from "../ports/connections.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
+import type { FanoutSettings } from "../ports/stream-settings.ts";
 import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
 import type { Payload } from "../protocol/codec.ts";
 import { STREAM_ERRORS } from "../protocol/errors.ts";
 import { msgpackCodec } from "../protocol/codecs/msgpack.ts";
 import { jsonCodec } from "../protocol/json-codec.ts";
 import { topicKey, TRADES_SLOT } from "../protocol/topic.ts";
+import { Connections } from "./connections.ts";
 import { FanoutCounters } from "./counters.ts";
 import { Directory } from "./directory.ts";
 import { Dispatch } from "./dispatch.ts";
 import type { KeyTable } from "./key-table.ts";
 import { LaggingLane } from "./lagging.ts";
+import { LiveOptions } from "./live-options.ts";
 import { OpenPings } from "./open-pings.ts";
 import type { FanoutOptions } from "./options.ts";
 import { Outlets } from "./outlet.ts";
@@ -73,17 +77,21 @@ export class Fanout implements RecordSink, Component, MetricSource {
   readonly #dispatch: Dispatch;
   readonly #upkeep: Upkeep;
   readonly #lagging: LaggingLane;
+  readonly connections: Connections;
   readonly #server: ClientServer;
+  readonly #live: LiveOptions;
   /** Not authenticated yet, oldest first. */
   readonly #opening = new Set<Session>();
   #draining = false;
 
-  constructor(parts: FanoutParts) {
+  constructor(given: FanoutParts) {
+    this.#live = new LiveOptions(given.options);
+    const parts = { ...given, options: this.#live.options };
     const { clock, options } = parts;
     this.#parts = parts;
     this.#cache = new RecordCache(options);
     this.#places = new Places(parts.placeTable);
-    const sending = { clock, options, sessions: this.#sessions, pings: new OpenPings() };
+    const sending = { clock, options, sessions: this.#sessions, pings: new OpenPings(), banner: () => this.#live.banner };
     const kept = { directory: this.#directory, cache: this.#cache };
     const publish: Publish = (topic, frame, isBinary) => this.#server.publish(topic, frame, isBinary);
     this.#sampler = new Sampler({ clock, epoch: parts.epoch, ...kept, outlets: this.#outlets, publish });
@@ -98,7 +106,13 @@ export class Fanout implements RecordSink, Component, MetricSource {
     this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, outlets: this.#outlets, onAuthenticated: (session) => this.#authenticated(session) });
     this.#upkeep = new Upkeep({ ...sending, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, counters: this.#counters });
     this.#lagging = new LaggingLane({ ...sending, epoch: parts.epoch, ...kept, outlets: this.#outlets, positions: this.#positions, changes: this.#changes, sampleCatchUp, dispatch: this.#dispatch });
+    this.connections = new Connections({ clock, sessions: this.#sessions, topicsOf: (session) => this.#subscribe.topicsOf(session), messagesOf: (session) => this.#subscribe.messagesOf(session) });
     this.#server = (parts.createServer ?? ((o, e) => new SocketServer(o, e)))(options, this.#socketEvents());
+  }
+
+  /** What this fan-out has kept, for whoever makes snapshots on its thread. */
+  get cache(): RecordCache {
+    return this.#cache;
   }
 
   async start(): Promise<void> {
@@ -149,6 +163,16 @@ export class Fanout implements RecordSink, Component, MetricSource {
     this.#lagging.notice(topicKey(index, TRADES_SLOT), frame);
   }
 
+  /** Works by these from now on: no session is judged anew before its next look. */
+  applySettings(settings: FanoutSettings): void {
+    this.#live.apply(settings);
+  }
+
+  /** Revision of the settings that were applied last; 0: none. */
+  get settingsRevision(): number {
+    return this.#live.revision;
+  }
+
   changeKeys(change: KeyChange): void {
     this.#parts.keys.apply(change);
     const gone = new Set(change.revoked);
@@ -175,6 +199,14 @@ export class Fanout implements RecordSink, Component, MetricSource {
       };
       slice();
     });
+  }
+
+  /** The session of that id as it is; null when there is none. @param isDisconnected whether it is then told goodbye and closed with 1012 */
+  connection(id: string, isDisconnected: boolean): Connection | null {
+    const session = this.connections.find(id);
+    const found = session === null ? null : this.connections.row(session);
+    if (isDisconnected && session?.phase === "open") this.#goodbye(session, 1);
+    return found;
   }
 
   samples(): MetricSample[] {

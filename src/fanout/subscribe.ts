@@ -140,6 +140,11 @@ export class SubscribeCommands {
     return session.messagesBase + this.#positions.sumOf(session);
   }
 
+  /** Topics that it holds, matches of its wildcards among them. */
+  topicsOf(session: Session): number {
+    return this.#countOf(session);
+  }
+
   /** The session gets no more data: its close must not starve behind them. */
   closing(session: Session): void {
     const subscriptions = this.#outlets.subscriptionsOf(session);

@@ -7,6 +7,8 @@
  */
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { Grant, KeyChange, KeyRecord } from "../ports/access.ts";
+import type { Connection, ConnectionPage, ConnectionQuery } from "../ports/connections.ts";
+import type { FanoutSettings } from "../ports/stream-settings.ts";
 import type { MetricSample } from "../ports/telemetry.ts";
 import type { FanoutOptions } from "./options.ts";
 import type { RecordSnapshot } from "./record-cache.ts";
@@ -14,6 +16,8 @@ import type { RecordSnapshot } from "./record-cache.ts";
 export interface WorkerInit {
   readonly options: FanoutOptions;
   readonly epoch: string;
+  /** Null: none were applied yet. */
+  readonly settings: FanoutSettings | null;
   readonly keys: readonly KeyRecord[];
   readonly placeTable: SharedArrayBuffer;
   /** One Int32: batches and snapshots that the worker has taken in. */
@@ -30,17 +34,25 @@ export type ToWorker =
   | { readonly type: "lost"; readonly index: InstrumentIndex; readonly missed: number | null }
   | { readonly type: "keys"; readonly change: KeyChange }
   | { readonly type: "redeemed"; readonly call: number; readonly grant: Grant | null }
+  | { readonly type: "settings"; readonly settings: FanoutSettings }
   | { readonly type: "report"; readonly call: number }
+  | { readonly type: "connections"; readonly call: number; readonly query: ConnectionQuery }
+  | { readonly type: "connection"; readonly call: number; readonly id: string; readonly isDisconnected: boolean }
   | { readonly type: "drain"; readonly withinMs: number }
   | { readonly type: "stop" };
 
 export type FromWorker =
   /** It takes messages, and has nothing yet. */
   | { readonly type: "ready" }
+  /** It works by the settings of this revision. */
+  | { readonly type: "settled"; readonly revision: number }
   | { readonly type: "listening"; readonly port: number }
   | { readonly type: "redeem"; readonly call: number; readonly ticket: string }
   | { readonly type: "demand"; readonly index: InstrumentIndex }
   | { readonly type: "report"; readonly call: number; readonly sessions: number; readonly samples: readonly MetricSample[] }
+  | { readonly type: "connections"; readonly call: number; readonly page: ConnectionPage }
+  /** Null: it has none of that id. */
+  | { readonly type: "connection"; readonly call: number; readonly connection: Connection | null }
   | { readonly type: "drained"; readonly sessions: number }
   | { readonly type: "stopped" }
   | { readonly type: "failed"; readonly message: string };

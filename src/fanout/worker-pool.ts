@@ -6,19 +6,23 @@
  * closes its sockets and ends by itself, one that hangs for good ends the process.
  * Owns: the workers, a record cache to make snapshots from. Runs on: stream thread. Path: one message per flush and worker.
  */
-import { createServer } from "node:net";
 import { Worker } from "node:worker_threads";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
 import { messageOf, ResourceError } from "../core/errors.ts";
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { KeyChange, KeyRecord, TicketRedeemer } from "../ports/access.ts";
+import type { ConnectionList, ConnectionQuery, FoundConnection } from "../ports/connections.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
+import type { FanoutSettings } from "../ports/stream-settings.ts";
 import type { Logger, MetricSample } from "../ports/telemetry.ts";
 import { Backlog } from "./backlog.ts";
+import { freePort } from "./free-port.ts";
+import { LiveOptions } from "./live-options.ts";
 import type { FanoutOptions } from "./options.ts";
 import { RecordCache } from "./record-cache.ts";
 import { Calls, type FromWorker, type ToWorker, type WorkerInit } from "./thread-channel.ts";
+import { WorkerQuestions } from "./worker-questions.ts";
 
 /** A worker that takes nothing in for this long while batches wait hangs. */
 const HUNG_MS = 5_000;
@@ -56,10 +60,14 @@ export interface WorkerPoolParts {
   readonly onHung: (reason: string) => void;
   /** `listening` may have changed. */
   readonly onListeningChange?: () => void;
+  /** `settled` may have changed. */
+  readonly onSettled?: () => void;
 }
 
 interface Member {
   readonly worker: Worker;
+  /** Revision of the settings that it works by; NaN before it takes messages. */
+  settled: number;
   readonly acknowledged: Int32Array;
   /** It takes messages. */
   ready: boolean;
@@ -87,9 +95,12 @@ export class WorkerPool implements RecordSink, Component {
   readonly #parts: WorkerPoolParts;
   readonly #members: Member[] = [];
   readonly #instruments: Instrument[] = [];
+  readonly #live: LiveOptions;
+  #settings: FanoutSettings | null = null;
   readonly #cache: RecordCache;
   readonly #keys = new Map<string, KeyRecord>();
   readonly #reports = new Calls<{ sessions: number; samples: readonly MetricSample[] }>();
+  readonly #questions: WorkerQuestions;
   #port: number;
   #timer: Timer | null = null;
   readonly #restartTimers = new Set<Timer>();
@@ -105,7 +116,9 @@ export class WorkerPool implements RecordSink, Component {
   constructor(parts: WorkerPoolParts, keys: readonly KeyRecord[]) {
     this.#parts = parts;
     this.#port = parts.port;
-    this.#cache = new RecordCache(parts.options);
+    this.#live = new LiveOptions(parts.options);
+    this.#cache = new RecordCache(this.#live.options);
+    this.#questions = new WorkerQuestions(parts.clock);
     for (const key of keys) this.#keys.set(key.digest, key);
   }
 
@@ -113,6 +126,11 @@ export class WorkerPool implements RecordSink, Component {
     if (this.#port === 0) this.#port = await freePort(this.#parts.host);
     for (let i = 0; i < this.#parts.workers; i++) this.#port = await this.#add(0);
     this.#timer = this.#parts.clock.every(CHECK_MS, () => this.#check());
+  }
+
+  /** What the pool has kept, for whoever makes snapshots on its thread. */
+  get cache(): RecordCache {
+    return this.#cache;
   }
 
   /** The port in use, after the start. */
@@ -169,6 +187,18 @@ export class WorkerPool implements RecordSink, Component {
     for (const member of this.#members) post(member, { type: "keys", change });
   }
 
+  /** Hands them to every worker, and to those that start later. */
+  applySettings(settings: FanoutSettings): void {
+    this.#settings = settings;
+    this.#live.apply(settings);
+    for (const member of this.#members) post(member, { type: "settings", settings });
+  }
+
+  /** Revisions of the settings that the workers work by; of those that take messages. */
+  get settled(): readonly number[] {
+    return this.#members.map((member) => member.settled).filter((revision) => !Number.isNaN(revision));
+  }
+
   /** Resolves with the number of sessions that were told to go. */
   async drain(withinMs: number): Promise<number> {
     this.#isEnding = true;
@@ -177,6 +207,19 @@ export class WorkerPool implements RecordSink, Component {
       post(member, { type: "drain", withinMs });
     })));
     return drained.reduce((sum, sessions) => sum + sessions, 0);
+  }
+
+  /** Sessions of all workers. */
+  connections(query: ConnectionQuery): Promise<ConnectionList> {
+    return this.#questions.list(this.#posts(), query);
+  }
+
+  connection(id: string, isDisconnected: boolean): Promise<FoundConnection | null> {
+    return this.#questions.connection(this.#posts(), id, isDisconnected);
+  }
+
+  #posts(): ((message: ToWorker) => void)[] {
+    return this.#members.map((member) => (message) => post(member, message));
   }
 
   /** Numbers of all workers, each with its label; a worker that does not answer within a second is left out. */
@@ -212,11 +255,11 @@ export class WorkerPool implements RecordSink, Component {
   #add(failures: number): Promise<number> {
     const { options, epoch, host, placeTable, clock, entry } = this.#parts;
     const acknowledged = new SharedArrayBuffer(4);
-    const init: WorkerInit = { options, epoch, keys: [...this.#keys.values()], placeTable, acknowledged, host, port: this.#port };
+    const init: WorkerInit = { options, settings: this.#settings, epoch, keys: [...this.#keys.values()], placeTable, acknowledged, host, port: this.#port };
     const worker = new Worker(entry, { workerData: init, resourceLimits: { maxYoungGenerationSizeMb: this.#parts.youngGenerationMb } });
     return new Promise((resolve, reject) => {
       const member: Member = {
-        worker, acknowledged: new Int32Array(acknowledged), ready: false, listening: false, listeningSinceMs: Number.NaN, failures, inFlight: [], inFlightBytes: 0, seen: 0,
+        worker, settled: Number.NaN, acknowledged: new Int32Array(acknowledged), ready: false, listening: false, listeningSinceMs: Number.NaN, failures, inFlight: [], inFlightBytes: 0, seen: 0,
         seenAtMs: clock.monotonicMs(), backlog: Backlog.everything(this.#cache), behindSinceMs: clock.monotonicMs(), onListening: resolve, onDrained: () => {},
       };
       this.#members.push(member);
@@ -299,7 +342,12 @@ export class WorkerPool implements RecordSink, Component {
       case "redeem":
         return this.#parts.redeem(message.ticket, (grant) => post(member, { type: "redeemed", call: message.call, grant }));
       case "demand": return this.#parts.demand(message.index);
+      case "settled":
+        member.settled = message.revision;
+        return this.#parts.onSettled?.();
       case "report": return this.#reports.answer(message.call, message);
+      case "connections":
+      case "connection": return this.#questions.answered(message);
       case "drained": return member.onDrained(message.sessions);
       case "failed": return this.#parts.log.error({ error: message.message }, "fan-out thread failed");
       case "stopped": return;
@@ -337,18 +385,6 @@ export class WorkerPool implements RecordSink, Component {
     });
     this.#restartTimers.add(timer);
   }
-}
-
-/** The library shares a port among threads only when it was asked for by its number. */
-function freePort(host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen({ host, port: 0, exclusive: true }, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }
 
 function post(member: Member, message: ToWorker, transfer: readonly ArrayBuffer[] = []): void {

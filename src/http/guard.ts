@@ -5,8 +5,10 @@ import { AuthenticationError, AuthorisationError, RateLimitError } from "../core
 import type { Grant, KeyCheck } from "../ports/access.ts";
 import type { Actor } from "../ports/audit.ts";
 import type { LimitName, LimitState, RateLimiter } from "../ports/limits.ts";
+import type { BreakglassUses } from "../services/breakglass-uses.ts";
 import { limitSubject } from "./client-address.ts";
 import { answerProblem, type HttpContext } from "./problem.ts";
+import { requiredReasonOf } from "./reason.ts";
 import type { RouteRules } from "./route-rules.ts";
 
 /** A key that was missing or not accepted; never the key itself. */
@@ -23,6 +25,8 @@ export interface GuardDeps {
   readonly limiter: RateLimiter;
   /** For the audit and the metrics; must not wait. */
   readonly onRefusedKey: (refused: RefusedKey) => void;
+  /** Records each use of an emergency key. */
+  readonly breakglass: Pick<BreakglassUses, "used">;
 }
 
 const KEY_START = 8;
@@ -35,8 +39,8 @@ export class Guard {
   }
 
   /**
-   * Key, scope, limit; then the request has its `grant`.
-   * @throws {AuthenticationError} {@link AuthorisationError} {@link RateLimitError}
+   * Key, scope, limit; then the request has its `grant`. An emergency key must say why with every use, which is recorded.
+   * @throws {AuthenticationError} {@link AuthorisationError} {@link RateLimitError} {@link ValidationError} without the reason of an emergency key
    */
   async enter(c: HttpContext, { scope, limit, isKeyless }: RouteRules): Promise<void> {
     if (scope === null || isKeyless?.(c) === true) {
@@ -51,6 +55,7 @@ export class Guard {
     }
     c.set("grant", grant);
     if (limit !== "exempt") await this.#use(c, limit, grant);
+    if (grant.isBreakglass) await this.#deps.breakglass.used(actorOf(c), c.req.method, c.req.path, requiredReasonOf(c));
   }
 
   /** The grant of the presented key; too many wrong keys of an address are refused with 429, a right one never. */

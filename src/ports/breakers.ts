@@ -68,3 +68,21 @@ export interface Breakers extends MetricSource {
   /** One whose remote side is gone for good. */
   remove(name: string): void;
 }
+
+/** What an operator orders. */
+export type BreakerOrder = { readonly type: "reset" } | { readonly type: "trip"; /** 0: until it is reset. */ readonly ttlMs: number };
+
+/** An operator's trip of a breaker of another thread, for that thread to take over when it starts. */
+export interface StandingTrip {
+  readonly name: string;
+  /** 0: until it is reset. */
+  readonly leftMs: number;
+}
+
+/** The breakers of another thread. */
+export interface RemoteBreakers {
+  /** As that thread last told, at most a second ago. */
+  reports(): readonly BreakerReport[];
+  /** Resolves with the breaker as it is then; null: that thread has none of that name. @throws {UnavailableError} when it does not answer */
+  order(name: string, order: BreakerOrder): Promise<BreakerReport | null>;
+}

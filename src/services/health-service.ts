@@ -37,14 +37,19 @@ export class HealthService {
   readonly #readyWaitMs: number;
   readonly #startedAtMs: number;
   readonly #stream: () => StreamHealth;
+  readonly #more: () => readonly Dependency[];
   #phase: Phase = "starting";
 
-  /** @param stream what is known of the stream thread now; must not wait. */
-  constructor(deps: { readonly clock: Clock; readonly readyWaitMs: number; readonly stream: () => StreamHealth }) {
+  /**
+   * @param deps `stream` is what is known of the stream thread now, `more` of dependencies without which the stream goes on:
+   * they are shown and do not decide. Neither may wait.
+   */
+  constructor(deps: { readonly clock: Clock; readonly readyWaitMs: number; readonly stream: () => StreamHealth; readonly more?: () => readonly Dependency[] }) {
     this.#clock = deps.clock;
     this.#readyWaitMs = deps.readyWaitMs;
     this.#startedAtMs = deps.clock.monotonicMs();
     this.#stream = deps.stream;
+    this.#more = deps.more ?? (() => []);
   }
 
   running(): void {
@@ -73,6 +78,7 @@ export class HealthService {
       { name: "stream", ok: stream.isListening, detail: stream.reason },
       { name: "workers", ok: listening > 0 && listening >= wanted, detail: `${listening} of ${wanted} listen` },
       ...stream.feeds.map((feed) => ({ name: `feed.${feed.name}`, ok: feed.state === "live", detail: describe(feed) })),
+      ...this.#more(),
     ];
     const judged = (isReady: boolean, reason: string): Readiness => ({ isReady, phase: this.#phase, reason, dependencies });
     if (this.#phase === "draining") return judged(false, "draining: existing clients are being closed");

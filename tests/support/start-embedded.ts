@@ -22,6 +22,8 @@ export interface EmbeddedService extends Service {
   said(pattern: RegExp): Promise<string>;
   /** Resolves with the reason when the process would have ended. */
   readonly fatal: Promise<string>;
+  /** Resolves when the process would have been stopped by a drain. */
+  readonly drained: Promise<void>;
   stop(): Promise<boolean>;
 }
 
@@ -35,9 +37,13 @@ export async function startEmbedded(env: Readonly<Record<string, string>> = {}, 
   const fatal = new Promise<string>((resolve) => {
     onFatal = resolve;
   });
+  let onDrain = (): void => undefined;
+  const drained = new Promise<void>((resolve) => {
+    onDrain = resolve;
+  });
   const config = loadConfig({ HTTP_PORT: "0", STREAM_PORT: "0", TICKER_SHUTDOWN_MS: "2000", FEED_INSTRUMENTS: behaviour, DATA_DIR: dataDir, ...env });
   const service = await (config.databaseUrl === null ? embedded : served)({
-    config, clock: systemClock, streamEntry: STUB, onFatal: (reason) => onFatal(reason),
+    config, clock: systemClock, streamEntry: STUB, onFatal: (reason) => onFatal(reason), onDrain: () => onDrain(),
     console: (line) => {
       lines.push(line);
       for (const look of looking) look();
@@ -67,5 +73,5 @@ export async function startEmbedded(env: Readonly<Record<string, string>> = {}, 
     looking.add(look);
     look();
   });
-  return { ...service, page: service.urls().page, dataDir, lines, said, fatal, stop };
+  return { ...service, page: service.urls().page, dataDir, lines, said, fatal, drained, stop };
 }

@@ -21,6 +21,7 @@ const state = (): void => say({
   type: "state",
   feeds: [{ name: "sim", venues: ["sim"], state: "live", reason: "", ageMs: 1, reconnects: 0, instruments: 2, simulated: true }],
   workers: { listening: mode === "stub:no-workers" ? 0 : 2, wanted: 2 },
+  breakers: [],
 });
 
 function end(code: number): void {
@@ -35,6 +36,7 @@ if (mode === "stub:refuse") {
 } else {
   server.listen(options.host, options.streamPort, (socket) => {
     state();
+    say({ type: "settings", applied: { stream: options.settings.revision, workers: [options.settings.revision] } });
     say({ type: "listening", port: socket === false ? 0 : us_socket_local_port(socket) });
     say({ type: "log", level: "info", fields: { keys: options.keys.map((key) => key.keyId) }, message: "stub listens" });
     if (mode !== "stub:mute") systemClock.every(100, state);
@@ -55,6 +57,7 @@ port.on("message", (command: StreamCommand) => {
   if (mode === "stub:stubborn" && command.type !== "report") return;
   if (command.type === "drain") systemClock.after(mode === "stub:slow-drain" ? 300 : 0, () => say({ type: "drained", sessions: 3 }));
   if (command.type === "keys") say({ type: "log", level: "info", fields: { revoked: command.change.revoked, added: command.change.added.map((k) => k.keyId) }, message: "stub keys" });
+  if (command.type === "settings") say({ type: "settings", applied: { stream: command.settings.revision, workers: [command.settings.revision] } });
   if (command.type === "report") say({ type: "report", call: command.call, report: { feeds: [], sessions: 3, samples: [{ name: "ticker_sessions", help: "Sessions", type: "gauge", labels: { worker: "0" }, value: 3 }] } });
   if (command.type === "stop") {
     say({ type: "stopped" });

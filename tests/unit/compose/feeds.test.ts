@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { CircuitBreakers } from "../../../src/adapters/breaker.ts";
 import { createFeeds } from "../../../src/compose/feeds.ts";
 import type { FeedSpec } from "../../../src/compose/stream-options.ts";
 import { loadConfig } from "../../../src/config.ts";
@@ -29,8 +30,8 @@ function recording(name: string, exchange: string): FeedSpec {
 
 const venue = (name: "binance" | "kraken"): FeedSpec => ({ kind: "venue", venue: name, wsUrl: null, restUrl: null });
 const claim = (...feeds: FeedSpec[]): Promise<void> => {
-  const options = { ...loadConfig({}).stream, feeds, keys: [] };
-  return createFeeds({ options, clock: new FakeClock(), log: new KeepingLog(), sink: new CollectingSink(), keys: new KeyTable([]) }).venues.start();
+  const options = { ...loadConfig({}).stream, feeds, keys: [], trips: [] };
+  return createFeeds({ options, clock: new FakeClock(), log: new KeepingLog(), sink: new CollectingSink(), keys: new KeyTable([]), breakers: new CircuitBreakers({ clock: new FakeClock(), limits: options.breakers }) }).venues.start();
 };
 
 it("refuses a venue beside a recording of it, in a sentence that names both", async () => {
