@@ -40,11 +40,19 @@ export interface Config {
   readonly streamSilenceMs: number;
   readonly streamRestartsPerMinuteMax: number;
   readonly bootstrapKeys: readonly BootstrapKey[];
+  readonly settings: {
+    readonly pollMs: number;
+    readonly waitingMax: number;
+    readonly bannerLengthMax: number;
+    readonly isInjectionAllowed: boolean;
+  };
+  readonly audit: { readonly headMs: number; readonly failuresPerMinuteMax: number };
   readonly keysPollMs: number;
   readonly keyGraceMs: number;
   readonly rateLimitSubjectsMax: number;
   /** Memory of the main thread for kept trades. */
   readonly mainRingBytesMax: number;
+  readonly carriedSubscriptionsMax: number;
   readonly bars: {
     readonly pendingMax: number;
     readonly writeMs: number;
@@ -60,7 +68,7 @@ export interface Config {
   readonly httpRequestMs: number;
   readonly httpConnectionsMax: number;
   /** What the stream thread gets, without the keys. */
-  readonly stream: Omit<StreamOptions, "keys" | "trips" | "settings">;
+  readonly stream: Omit<StreamOptions, "keys" | "memory" | "trips" | "settings">;
   /** Of parts to come; checked already. */
   readonly later: Pick<Settings, "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE" | "PAPER_BALANCE">;
 }
@@ -158,7 +166,8 @@ function faultsOfSizes(given: Partial<Record<SettingName, string>>): string[] {
     ["TICKER_FRAME_BYTES_BEFORE_AUTH_MAX", "TICKER_FRAME_BYTES_MAX"], ["TICKER_FRAME_BYTES_MAX", "TICKER_FRAME_BYTES_DROPPED"],
     ["STREAM_COMMANDS_PER_S", "TICKER_COMMANDS_BURST"], ["TICKER_UNAUTHENTICATED_MAX", "TICKER_SESSIONS_MAX"],
     ["TICKER_RECENT_TRADES_MAX", "TICKER_RING_TRADES_MAX"], ["TICKER_START_PACING_BYTES", "TICKER_NATIVE_BACKPRESSURE_MAX"],
-    ["TICKER_PING_IDLE_MS", "TICKER_IDLE_MS"], ["TICKER_HTTP_HEADERS_MS", "TICKER_HTTP_REQUEST_MS"],
+    ["TICKER_PING_IDLE_MS", "TICKER_IDLE_MS"], ["TICKER_SOFT_LIMIT_BYTES", "TICKER_HARD_LIMIT_BYTES"],
+    ["TICKER_HARD_LIMIT_BYTES", "TICKER_NATIVE_BACKPRESSURE_MAX"], ["TICKER_HTTP_HEADERS_MS", "TICKER_HTTP_REQUEST_MS"],
   ] as const;
   return inOrder.filter(([low, high]) => value(low) > value(high))
     .map(([low, high]) => `${low}: ${value(low)} is more than ${high} (${value(high)}); lower the one or raise the other`);
@@ -218,6 +227,11 @@ function configOf(s: Settings, machine: Machine): Config {
     streamSilenceMs: s.TICKER_STREAM_SILENCE_MS,
     streamRestartsPerMinuteMax: s.TICKER_STREAM_RESTARTS_PER_MINUTE_MAX,
     bootstrapKeys: s.BOOTSTRAP_API_KEYS,
+    settings: {
+      pollMs: s.TICKER_SETTINGS_POLL_MS, waitingMax: s.TICKER_SETTINGS_WAITING_MAX, bannerLengthMax: s.TICKER_BANNER_LENGTH_MAX,
+      isInjectionAllowed: !isProduction || s.TICKER_FAILURE_INJECTION === "on",
+    },
+    audit: { headMs: s.TICKER_AUDIT_HEAD_MS, failuresPerMinuteMax: s.TICKER_AUDIT_FAILURES_PER_MINUTE_MAX },
     keysPollMs: s.TICKER_KEYS_POLL_MS,
     keyGraceMs: s.TICKER_KEY_GRACE_MS,
     rateLimitSubjectsMax: s.TICKER_RATE_LIMIT_SUBJECTS_MAX,
@@ -259,7 +273,7 @@ function breakersOf(s: Settings): BreakerLimits {
   };
 }
 
-function streamOf(s: Settings, machine: Machine): Omit<StreamOptions, "keys" | "trips" | "settings"> {
+function streamOf(s: Settings, machine: Machine): Omit<StreamOptions, "keys" | "memory" | "trips" | "settings"> {
   return {
     host: s.HOST,
     streamPort: s.STREAM_PORT,

@@ -8,6 +8,7 @@ import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { createMiddleware } from "hono/factory";
 import type { AddressSet } from "../core/address.ts";
+import { MalformedError } from "../core/errors.ts";
 import type { LogFields, Logger } from "../ports/telemetry.ts";
 import type { AccessLog } from "./access-log.ts";
 import { clientAddress, isOverTls } from "./client-address.ts";
@@ -52,8 +53,19 @@ export function identify(deps: HeaderDeps, accessLog: AccessLog) {
     outgoing.setHeader("Content-Security-Policy", policy.of(incoming.headers.host));
     if (isOverTls(c, deps.trustedProxies)) outgoing.setHeader("Strict-Transport-Security", STRICT_TRANSPORT);
     accessLog.follow(c);
+    if (hostsOf(incoming.rawHeaders) > 1) throw new MalformedError("the request names several hosts; send one Host header (RFC 9112 section 3.2)");
     return next();
   });
+}
+
+/** Node keeps the first Host and drops others; a proxy before us may have gone by another one. */
+function hostsOf(rawHeaders: readonly string[]): number {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i];
+    if (name?.length === 4 && name.toLowerCase() === "host") hosts++;
+  }
+  return hosts;
 }
 
 function wellFormed(id: string | readonly string[] | undefined): string | null {

@@ -2,12 +2,12 @@
  * The listening server of the HTTP app: time limits, malformed requests, and a stop that does not wait for idle clients.
  */
 import { randomUUID } from "node:crypto";
-import { Server, type ServerOptions } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { Duplex } from "node:stream";
-import { createAdaptorServer } from "@hono/node-server";
+import { getRequestListener, RequestError } from "@hono/node-server";
 import type { Clock } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
-import { ResourceError } from "../core/errors.ts";
+import { messageOf, ResourceError } from "../core/errors.ts";
 import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
 import type { HttpApp } from "./server.ts";
 
@@ -46,11 +46,8 @@ export class HttpServer implements Component, MetricSource {
   constructor(app: HttpApp, options: HttpServerOptions) {
     this.#app = app;
     this.#options = options;
-    const serverOptions: ServerOptions = {
-      headersTimeout: options.headersMs, requestTimeout: options.requestMs, connectionsCheckingInterval: 1000, maxHeaderSize: HEADERS_BYTES_MAX,
-    };
-    const server = createAdaptorServer({ fetch: app.app.fetch, serverOptions });
-    if (!(server instanceof Server)) throw new Error("expected an HTTP/1 server");
+    const limits = { headersTimeout: options.headersMs, requestTimeout: options.requestMs, connectionsCheckingInterval: 1000, maxHeaderSize: HEADERS_BYTES_MAX, requireHostHeader: false };
+    const server = createServer(limits, getRequestListener(app.app.fetch, { errorHandler: (error) => this.#failed(error) }));
     server.maxConnections = options.connectionsMax;
     server.on("clientError", (error: Error, socket) => this.#refuse(error, socket));
     server.on("drop", () => {
@@ -106,11 +103,28 @@ export class HttpServer implements Component, MetricSource {
       return;
     }
     const [status, title, detail] = PARSER_REFUSALS[code] ?? MALFORMED;
-    const id = randomUUID();
-    const body = JSON.stringify({ type: "about:blank", title, status, code: "unreadable_request", detail, request_id: id });
-    socket.end([
-      `HTTP/1.1 ${status} ${title}`, "Connection: close", "Content-Type: application/problem+json", `Content-Length: ${Buffer.byteLength(body)}`,
-      `X-Request-ID: ${id}`, `X-Correlation-ID: ${id}`, "X-Content-Type-Options: nosniff", "Cache-Control: no-store", "", body,
-    ].join("\r\n"));
+    const { body, headers } = problem(status, title, detail);
+    const lines = Object.entries({ ...headers, Connection: "close", "Content-Length": String(Buffer.byteLength(body)) }).map(([name, value]) => `${name}: ${value}`);
+    socket.end([`HTTP/1.1 ${status} ${title}`, ...lines, "", body].join("\r\n"));
   }
+
+  /** Answers what is HTTP, but not addressed in a way that can be read; anything else is a failure of ours. */
+  #failed(error: unknown): Response {
+    const isTheirs = error instanceof RequestError;
+    if (isTheirs) this.#unreadable++;
+    else this.#app.log.error({ reason: messageOf(error) }, "request failed outside the app");
+    const { body, headers } = isTheirs ? problem(400, "Malformed request", `the address cannot be read: ${error.message}`) : problem(500, "Internal error", "try again later");
+    return new Response(body, { status: isTheirs ? 400 : 500, headers });
+  }
+}
+
+/** A problem for requests that never got as far as the app. */
+function problem(status: number, title: string, detail: string) {
+  const id = randomUUID();
+  return {
+    body: JSON.stringify({ type: "about:blank", title, status, code: status === 500 ? "internal" : "unreadable_request", detail, request_id: id }),
+    headers: {
+      "Content-Type": "application/problem+json", "X-Request-ID": id, "X-Correlation-ID": id, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+    },
+  };
 }

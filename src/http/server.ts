@@ -5,7 +5,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import type { Clock } from "../core/clock.ts";
 import { AppError, messageOf } from "../core/errors.ts";
-import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
+import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
 import { AccessLog } from "./access-log.ts";
 import { cors } from "./cors.ts";
 import { type DocsRoutesDeps, mountDocs } from "./docs-routes.ts";
@@ -32,6 +32,7 @@ export interface HttpApp extends MetricSource {
   readonly app: OpenAPIHono<HttpEnvironment>;
   /** Every route with its rules, in order. */
   readonly table: readonly RouteEntry[];
+  readonly log: Logger;
 }
 
 /** @param mount adds the other routes (routes.ts), before those that are not built are announced */
@@ -57,7 +58,7 @@ export function createHttpApp(deps: HttpDeps, mount: (api: Api) => void): HttpAp
   mountPlanned(api);
   mountDocs(api, deps);
   answerFailures(app, guard, counts);
-  return { app, table: api.table, samples: () => [...accessLog.samples(), ...samplesOf(counts)] };
+  return { app, table: api.table, log: deps.log, samples: () => [...accessLog.samples(), ...samplesOf(counts)] };
 }
 
 const DETAIL_MAX = 2000;
