@@ -4,6 +4,7 @@
  * Owns: its own copy of the definitions. Runs on: the thread of its fan-out. Written when instruments load, not per tick.
  */
 import { type Instrument, type InstrumentIndex, isVenue } from "../market/instrument.ts";
+import { SuggestionIndex } from "../market/suggestions.ts";
 import { CodecInstrument } from "../protocol/codec.ts";
 
 export interface Listing {
@@ -23,15 +24,12 @@ export interface VenueListing {
   readonly members: InstrumentIndex[];
 }
 
-const SUGGESTIONS_MAX = 3;
-
 export class Directory {
   readonly #listings: Listing[] = [];
   readonly #bySpelling = new Map<string, InstrumentIndex>();
   readonly #venues = new Map<string, VenueListing>();
   readonly #venueList: VenueListing[] = [];
-  /** Ids by their symbol with at most one character left out (upper case, letters and digits only). */
-  readonly #near = new Map<string, InstrumentIndex[]>();
+  readonly #near = new SuggestionIndex();
 
   /** True when the instrument is new. */
   define(index: InstrumentIndex, instrument: Instrument): boolean {
@@ -46,11 +44,7 @@ export class Directory {
     }
     this.#bySpelling.set(`${instrument.venue}:${instrument.native}`, index);
     venue.members.push(index);
-    for (const key of nearKeys(instrument.symbol)) {
-      const list = this.#near.get(key);
-      if (list) list.push(index);
-      else this.#near.set(key, [index]);
-    }
+    this.#near.add(instrument);
     return true;
   }
 
@@ -78,19 +72,7 @@ export class Directory {
 
   /** Up to three ids that an unknown spelling may have meant: the same symbol elsewhere first, then one edit away. */
   suggest(spelling: string): string[] {
-    const colon = spelling.indexOf(":");
-    const venue = colon < 0 ? "" : spelling.slice(0, colon).toLowerCase();
-    const symbol = spelling.slice(colon + 1, colon + 65);
-    const found = new Map<string, number>();
-    for (const [distance, key] of nearKeys(symbol).entries()) {
-      for (const index of this.#near.get(key) ?? []) {
-        const listing = this.#listings[index];
-        if (!listing || found.size > 100) continue;
-        const score = (distance === 0 ? 0 : 2) + (listing.instrument.venue === venue ? 0 : 1) + (plain(listing.instrument.symbol) === key ? 0 : 1);
-        found.set(listing.instrument.id, Math.min(score, found.get(listing.instrument.id) ?? score));
-      }
-    }
-    return [...found].toSorted((a, b) => a[1] - b[1]).slice(0, SUGGESTIONS_MAX).map(([id]) => id);
+    return this.#near.suggest(spelling);
   }
 
   #venueOf(name: string): VenueListing {
@@ -102,16 +84,4 @@ export class Directory {
     }
     return venue;
   }
-}
-
-function plain(symbol: string): string {
-  return symbol.toUpperCase().replace(/[^A-Z0-9]/g, "");
-}
-
-/** The symbol itself first, then each form with one character left out: two symbols one edit apart share a form. */
-function nearKeys(symbol: string): string[] {
-  const whole = plain(symbol);
-  const keys = [whole];
-  for (let i = 0; i < whole.length; i++) keys.push(whole.slice(0, i) + whole.slice(i + 1));
-  return [...new Set(keys)];
 }

@@ -6,6 +6,7 @@
 import type { Micros } from "../core/time.ts";
 import type { Instrument } from "../market/instrument.ts";
 import type { KeyRecord, Scope } from "./access.ts";
+import type { Channel } from "../protocol/topic.ts";
 import type { Audited } from "./audit.ts";
 
 /** A key as administrators see it: never its text. */
@@ -65,14 +66,31 @@ export interface ListRefresh {
   readonly count: number;
 }
 
+/** An instrument of a venue's list, also one that is on it no longer. */
+export interface RegisteredInstrument {
+  readonly instrument: Instrument;
+  /** Since when it is on the venue's list no longer; its state is then `inactive`. Null while it is. */
+  readonly delistedAt: Micros | null;
+}
+
+/** What became of asking a venue once. */
+export interface ListUpdate {
+  readonly refresh: ListRefresh;
+  /** New and changed ones only. */
+  readonly instruments: readonly RegisteredInstrument[];
+  readonly changes: readonly InstrumentChange[];
+}
+
 /** The venues' instrument lists as they were last seen, so that a start does not need the venues. */
 export interface InstrumentStore {
-  list(): Promise<readonly Instrument[]>;
+  list(): Promise<readonly RegisteredInstrument[]>;
   refreshes(): Promise<readonly ListRefresh[]>;
-  /** Replaces the list of one venue and records the changes, in one transaction. */
-  replace(venue: string, instruments: readonly Instrument[], changes: readonly InstrumentChange[], at: Micros): Promise<void>;
-  /** Keeps the list; records that an attempt failed. */
-  failed(venue: string, failure: string, at: Micros): Promise<void>;
+  /** The newest changes, newest first. */
+  changes(limit: number): Promise<readonly InstrumentChange[]>;
+  /** Keeps all of it in one transaction; the same once more changes nothing. Of the changes some 10,000 are kept. */
+  save(update: ListUpdate): Promise<void>;
+  /** Forgets instruments that were delisted long ago. */
+  forget(ids: readonly string[]): Promise<void>;
 }
 
 /** An instrument that the feeds were asked to carry. */
@@ -80,8 +98,8 @@ export interface CarriedSubscription {
   readonly id: string;
   /** Instrument ids, sorted. */
   readonly symbols: readonly string[];
-  /** Channels, sorted; all of them when nobody said which. */
-  readonly channels: readonly string[];
+  /** In the order of the protocol; all of them when nobody said which. */
+  readonly channels: readonly Channel[];
   readonly owner: string;
   readonly createdAt: Micros;
 }

@@ -9,7 +9,8 @@ export interface Tables {
   readonly budgets: { readonly owner: string; readonly name: string; readonly opened_at: string; readonly used: number };
   readonly keys: KeysTable;
   readonly key_secrets: { readonly digest: string; readonly key_id: string; readonly created_at: string; readonly ends_at: string | null };
-  readonly instruments: { readonly id: string; readonly venue: string; readonly definition: string };
+  /** `definition` is JSON text. */
+  readonly instruments: { readonly id: string; readonly venue: string; readonly definition: string; readonly delisted_at: string | null };
   readonly instrument_refreshes: InstrumentRefreshesTable;
   readonly instrument_changes: { readonly id: string; readonly kind: string; readonly members: string; readonly time: string };
   readonly subscriptions: SubscriptionsTable;

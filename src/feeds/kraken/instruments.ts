@@ -4,6 +4,7 @@
  * Source: Kraken REST documentation, GET /0/public/AssetPairs.
  */
 import { FeedError } from "../../core/errors.ts";
+import { commonAsset } from "../../market/canonical.ts";
 import type { Instrument } from "../../market/instrument.ts";
 import { isForeignRecord, shownText } from "../foreign.ts";
 import { readInstrumentList, stepOfDecimals, type InstrumentList } from "../instrument-list.ts";
@@ -31,7 +32,7 @@ export function parseKrakenInstruments(body: unknown): InstrumentList {
 
 /** The WebSocket v2 spelling of a v1 one: "XBT/USD" is "BTC/USD", "XDG/EUR" is "DOGE/EUR". Anything else stays. */
 export function krakenV2Native(native: string): string {
-  return native.split("/").map((asset) => (asset === "XBT" ? "BTC" : asset === "XDG" ? "DOGE" : asset)).join("/");
+  return native.split("/").map(commonAsset).join("/");
 }
 
 /** Lists of 2021 have no status. A pair that takes only some kinds of orders still has a market. */

@@ -19,11 +19,10 @@ const STATEMENTS = [
      expires_at bigint, addresses text not null, revoked_at bigint, rotated_at bigint)`,
   "create table key_secrets (digest text primary key, key_id text not null references keys (key_id), created_at bigint not null, ends_at bigint)",
   "create index key_secrets_of_key on key_secrets (key_id)",
-  "create table instruments (id text primary key, venue text not null, definition text not null)",
+  "create table instruments (id text primary key, venue text not null, definition text not null, delisted_at bigint)",
   "create index instruments_of_venue on instruments (venue)",
   "create table instrument_refreshes (venue text primary key, refreshed_at bigint, attempted_at bigint not null, failure text, count integer not null)",
-  "create table instrument_changes (id text not null, kind text not null, members text not null, time bigint not null)",
-  "create index instrument_changes_by_time on instrument_changes (time)",
+  "create table instrument_changes (id text not null, kind text not null, members text not null, time bigint not null, primary key (time, id, kind))",
   "create table subscriptions (id text primary key, symbols text not null, channels text not null, owner text not null, created_at bigint not null)",
   `create table bars (
      symbol text collate "C" not null, interval text not null, start bigint not null, open text not null, high text not null, low text not null,
