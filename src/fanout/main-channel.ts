@@ -1,9 +1,10 @@
 /**
  * Main seen from the stream thread: one more sink, told every few milliseconds what was recorded since.
  *
- * What a flush costs here is a copy of its words; what is collected leaves as one message. When main does not take
- * it in, the channel remembers positions only and sends, once main answers, snapshots from the fan-out's own cache.
- * Owns: the records collected since the last message. Runs on: stream thread. Path: hot, once per flush.
+ * What a record costs here is a copy of its words, a book only a mark: main needs the newest, which is copied when the
+ * message leaves. When main does not take messages in, the channel remembers positions only and sends, once main answers,
+ * snapshots from the fan-out's own cache.
+ * Owns: the records collected since the last message. Runs on: stream thread. Path: hot, once per record.
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
@@ -11,6 +12,7 @@ import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { MarketNotice } from "../ports/market-notices.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
+import { instrumentOf, slotOf, BOOK_SLOT, type TopicKey } from "../protocol/topic.ts";
 import { Backlog } from "./backlog.ts";
 import type { RecordCache } from "./record-cache.ts";
 
@@ -18,6 +20,8 @@ const WORDS_FIRST = 1 << 14;
 const COUNT_FIRST = 1 << 10;
 /** Collected bytes that leave before their time. */
 const MESSAGE_BYTES_MAX = 1024 * 1024;
+/** Books that leave before their time: some 3 kB each. */
+const MESSAGE_BOOKS_MAX = 256;
 /** Bytes on their way to main, beside the limit in messages. */
 const IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024;
 const SNAPSHOT_BYTES_MAX = 1024 * 1024;
@@ -43,6 +47,9 @@ export class MainChannel implements RecordSink, Component, MetricSource {
   #offsets = new Uint32Array(COUNT_FIRST);
   #count = 0;
   #length = 0;
+  /** Books that have changed since the last message, and by instrument whether its book is among them. */
+  readonly #books: TopicKey[] = [];
+  #isChanged = new Uint8Array(COUNT_FIRST);
   /** Bytes of each message not taken in yet, oldest first. */
   readonly #inFlight: number[] = [];
   #inFlightBytes = 0;
@@ -83,7 +90,7 @@ export class MainChannel implements RecordSink, Component, MetricSource {
   batch(batch: RecordBatch): void {
     if (this.#backlog === null) this.#collect(batch);
     else this.#skip(this.#backlog, batch);
-    if (this.#length * 8 >= MESSAGE_BYTES_MAX) this.#leave();
+    if (this.#length * 8 >= MESSAGE_BYTES_MAX || this.#books.length >= MESSAGE_BOOKS_MAX) this.#leave();
     else this.#timer ??= this.#parts.clock.after(this.#parts.everyMs, this.#due);
   }
 
@@ -113,13 +120,39 @@ export class MainChannel implements RecordSink, Component, MetricSource {
   }
 
   #collect({ count, words, offsets }: RecordBatch): void {
-    const length = offsets[count] ?? 0;
+    for (let i = 0; i < count; i++) {
+      const at = offsets[i] ?? 0;
+      const topic = words[at] ?? 0;
+      if (slotOf(topic) === BOOK_SLOT) this.#mark(topic);
+      else this.#copy(words, at, (offsets[i + 1] ?? at) - at);
+    }
+  }
+
+  #mark(topic: TopicKey): void {
+    const instrument = instrumentOf(topic);
+    if (instrument >= this.#isChanged.length) this.#growMarks(instrument + 1);
+    if (this.#isChanged[instrument] === 1) return;
+    this.#isChanged[instrument] = 1;
+    this.#books.push(topic);
+  }
+
+  readonly #copy = (from: Float64Array, at: number, length: number): void => {
     if (this.#length + length > this.#words.length) this.#growWords(this.#length + length);
-    if (this.#count + count + 1 > this.#offsets.length) this.#growOffsets(this.#count + count + 1);
-    this.#words.set(words.subarray(0, length), this.#length);
-    for (let i = 1; i <= count; i++) this.#offsets[this.#count + i] = this.#length + (offsets[i] ?? 0);
-    this.#count += count;
-    this.#length += length;
+    if (this.#count + 2 > this.#offsets.length) this.#growOffsets(this.#count + 2);
+    const words = this.#words;
+    const to = this.#length;
+    for (let i = 0; i < length; i++) words[to + i] = from[at + i] ?? 0;
+    this.#length = to + length;
+    this.#offsets[++this.#count] = this.#length;
+  };
+
+  /** Copies the newest of each book that has changed. */
+  #copyBooks(): void {
+    for (const topic of this.#books) {
+      this.#isChanged[instrumentOf(topic)] = 0;
+      this.#parts.cache.visitAfter(topic, 0, this.#copy);
+    }
+    this.#books.length = 0;
   }
 
   #skip(backlog: Backlog, batch: RecordBatch): void {
@@ -130,6 +163,7 @@ export class MainChannel implements RecordSink, Component, MetricSource {
   /** Sends what has been collected, or what makes up for what was not. */
   #leave(): void {
     this.#settle();
+    this.#copyBooks();
     if (this.#backlog === null && this.#count > 0 && !this.#hasRoom()) this.#fallBehind();
     if (this.#backlog !== null) return this.#bringUpToDate(this.#backlog);
     if (this.#count === 0) return;
@@ -185,6 +219,12 @@ export class MainChannel implements RecordSink, Component, MetricSource {
     const words = new Float64Array(Math.max(least, this.#words.length * 2));
     words.set(this.#words.subarray(0, this.#length));
     this.#words = words;
+  }
+
+  #growMarks(least: number): void {
+    const marks = new Uint8Array(Math.max(least, this.#isChanged.length * 2));
+    marks.set(this.#isChanged);
+    this.#isChanged = marks;
   }
 
   #growOffsets(least: number): void {

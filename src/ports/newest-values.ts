@@ -81,5 +81,8 @@ export interface NewestValues {
   eventsByVenue(): ReadonlyMap<string, number>;
 }
 
-/** Told of each record of one kind that main has taken in; trades and closed bars that it missed come later, or are counted as lost. */
+/**
+ * Told of each record of one kind that main has taken in: every trade, quote, ticker, bar and status in order, of books
+ * the newest of every few milliseconds. What main missed while it was behind comes as far as it is kept (fanout/record-cache.ts).
+ */
 export type RecordListener = (words: Float64Array, bytes: Uint8Array, at: number, instrument: Instrument) => void;
