@@ -1,7 +1,7 @@
 /**
  * Health of every dependency: each is asked with a deadline, all at once, and never by two requests at a time.
  *
- * Says nothing that helps an attacker: no address, no credential. Runs on: main thread.
+ * Shows no URL: they may hold credentials. Runs on: main thread.
  */
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
