@@ -167,6 +167,12 @@ const marketSettings = {
 const accessSettings = {
   BOOTSTRAP_API_KEYS: setting("", "", read.listOf(read.bootstrapKey), "scope:tk_..., comma-separated: created at start if absent.", true),
   RATE_LIMITS: setting("{}", "JSON", read.rateLimits, `Limits by name, {"orders.batch":"1000/min"}; off outside production only.`),
+  TICKER_SETTINGS_POLL_MS: millis(5_000, 10, 600_000, "How often runtime settings are looked at for changes by other processes."),
+  TICKER_SETTINGS_WAITING_MAX: count(1_000, 1, 1_000_000, "Changes of runtime settings that wait for those before them; beyond it 503."),
+  TICKER_BANNER_LENGTH_MAX: count(300, 1, 10_000, "Length of maintenance.banner.", "characters"),
+  TICKER_FAILURE_INJECTION: setting("auto", "", read.oneOf(["auto", "on"]), "Whether failures may be injected; auto: outside production only."),
+  TICKER_AUDIT_HEAD_MS: millis(3_600_000, 100, 86_400_000, "Number and hash of the newest audit record are logged this often."),
+  TICKER_AUDIT_FAILURES_PER_MINUTE_MAX: count(60, 2, 10_000, "Audit records about failed authentications in a minute, the one for all others included."),
   TICKER_KEYS_POLL_MS: millis(1_000, 10, 60_000, "How often keys are looked at for changes by others and for expiry."),
   TICKER_KEY_GRACE_MS: millis(86_400_000, 0, 604_800_000, "The old secret of a rotated key works this long when nobody says how long."),
   TICKER_RATE_LIMIT_SUBJECTS_MAX: count(50_000, 1, 10_000_000, "Keys and addresses that one limit counts apart in this process; those beyond share one budget."),

@@ -22,7 +22,7 @@ import type { Logger } from "../ports/telemetry.ts";
 import type { FeedSpec, StreamOptions } from "./stream-options.ts";
 
 export interface FeedParts {
-  readonly options: StreamOptions;
+  readonly options: Omit<StreamOptions, "settings">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly sink: EventSink;

@@ -23,6 +23,8 @@ import type { Backing, BackingDeps } from "./backing.ts";
 import { claimPorts } from "./claim-ports.ts";
 import { controlPlane } from "./control-plane.ts";
 import { createMarket } from "./market.ts";
+import { createRegistry, type Registry } from "./registry.ts";
+import { createSettings } from "./settings.ts";
 import { StreamHost } from "./stream-host.ts";
 
 /** What the one who started it needs. */
@@ -58,21 +60,25 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const control = controlPlane({ config, clock, log: log.log, backingOf });
   const { keys } = control;
   const market = createMarket({ config, clock, log: log.log, database: control.backing.database });
-  const stream = new StreamHost({
+  const settings = createSettings({ config, clock, log: log.log, ...control.backing });
+  const registry: Registry = createRegistry({ config, clock, log: log.log, backing: control.backing, values: market.copy, order: (order) => stream.orderFeeds(order) });
+  const stream: StreamHost = new StreamHost({
     entry: options.streamEntry ?? new URL("./stream.ts", import.meta.url),
-    options: () => ({ ...config.stream, keys: keys.records(), trips: operators.trips() }),
+    options: () => ({ ...config.stream, keys: keys.records(), trips: operators.trips(), settings: settings.forStream(), memory: registry.memory() }),
     clock, log: log.log, redeem: (ticket) => tickets.redeem(ticket), onMarket: (notice) => market.copy.hear(notice),
+    onFeeds: (notice) => registry.hear(notice),
     onBreaker: (report, why) => operators.remoteBreakerChanged(report, why),
     startMs: config.streamStartMs, silenceMs: config.streamSilenceMs, drainMs: Math.floor(config.shutdownMs * 0.6),
     restartsPerMinuteMax: config.streamRestartsPerMinuteMax, onFatal: options.onFatal,
   });
+  settings.spread(stream, log.setLevel);
   keys.onChange((change) => {
     tickets.revoked(change.revoked);
     stream.keysChanged(change);
   });
   const health = new HealthService({ clock, readyWaitMs: config.readyWaitMs, stream: () => stream.health(), more: () => breakerDependencies(control.breakers.reports()) });
   const operators: Administration = administration({
-    config, clock, log: log.log, backing: control.backing, breakers: control.breakers, stream, health, logLevel: () => config.logLevel, setLogLevel: log.setLevel,
+    config, clock, log: log.log, backing: control.backing, breakers: control.breakers, stream, health, logLevel: settings.logLevel, setLogLevel: settings.setLogLevel,
     stopProcess: options.onDrain, probes: () => [],
   });
   const sweep = new LogSweep({
@@ -81,17 +87,17 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const renderer = new MetricsRenderer();
   const metrics = async () => {
     const report = await stream.report();
-    return renderer.render([...stream.samples(), ...control.samples(), ...operators.samples(), ...market.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
+    return renderer.render([...stream.samples(), ...control.samples(), ...settings.samples(), ...operators.samples(), ...market.samples(), ...registry.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
   };
   const http = new HttpServer(createHttpApp({
-    ...control.http, ...operators.http, clock, onRefusedKey: () => undefined, allowedOrigins: config.stream.fanout.allowedOrigins, health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
+    ...control.http, ...operators.http, clock, banner: settings.banner, onRefusedKey: (refused) => settings.audit.failed(refused), allowedOrigins: config.stream.fanout.allowedOrigins, health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
     metricsAllow: new AddressSet(config.metricsAllow), isKeylessAllowed: !config.isProduction, streamPort: () => stream.port(),
     publicStreamUrl: config.publicStreamUrl, bodyBytesMax: config.httpBodyBytesMax,
-  }, (api) => mountRoutes(api, { ...control.http, ...operators.http, health, version: VERSION, ...market.http(() => stream.report(), () => health.uptimeMs()), keyGraceMs: config.keyGraceMs })), {
+  }, (api) => mountRoutes(api, { ...control.http, ...settings.http, ...registry.http, ...operators.http, health, version: VERSION, ...market.http(() => stream.report(), () => health.uptimeMs()), keyGraceMs: config.keyGraceMs })), {
     host: config.stream.host, port: config.httpPort, headersMs: config.httpHeadersMs, requestMs: config.httpRequestMs,
     connectionsMax: config.httpConnectionsMax, clock,
   });
-  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), ...control.parts, ...operators.parts, ...market.parts, http, stream];
+  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), ...control.parts, ...settings.parts, ...operators.parts, ...market.parts, ...registry.parts, http, stream];
   return {
     app: new App({ parts, health, log: log.log }), log,
     urls: () => ({ page: `http://${shownHost(config)}:${http.port()}`, stream: `ws://${shownHost(config)}:${stream.port() ?? config.stream.streamPort}/v1/stream` }),

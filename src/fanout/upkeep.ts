@@ -28,6 +28,8 @@ export interface UpkeepParts {
   readonly cache: RecordCache;
   readonly publisher: Publisher;
   readonly counters: FanoutCounters;
+  /** What operators tell every client; null: nothing. */
+  readonly banner: () => string | null;
 }
 
 export class Upkeep {
@@ -119,7 +121,9 @@ export class Upkeep {
     const { clock, options, directory, publisher } = this.#parts;
     const nowMs = clock.monotonicMs();
     const feeds = directory.venues().map((venue) => this.#feedJson(venue, Math.floor(nowMs))).join(",");
-    const json = `{"type":"heartbeat","time":${clock.nowMicros()},"feeds":{${feeds}}}`;
+    const text = this.#parts.banner();
+    const banner = text === null ? "" : `,"banner":${JSON.stringify(text)}`;
+    const json = `{"type":"heartbeat","time":${clock.nowMicros()},"feeds":{${feeds}}${banner}}`;
     for (let phase = 0; phase < PHASES; phase++) {
       if (nextBeatMs(phase, options.heartbeatMs, this.#beatenMs) <= nowMs) publisher.beat(phase, json);
     }

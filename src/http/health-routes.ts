@@ -12,6 +12,8 @@ import type { RouteRules } from "./route-rules.ts";
 export interface HealthRoutesDeps {
   readonly health: HealthService;
   readonly version: string;
+  /** What operators tell everybody; null: nothing. */
+  readonly banner: () => string | null;
   /** The metrics page, collected anew. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
   readonly metricsAllow: AddressSet;
@@ -23,14 +25,14 @@ const AliveSchema = z.object({ status: z.string(), uptime_s: z.number() }).opena
 const ReadinessSchema = z.object({
   status: z.string(), phase: z.string(), reason: z.string(), dependencies: z.array(z.object({ name: z.string(), ok: z.boolean(), detail: z.string() })),
 }).openapi("Readiness");
-const HealthSchema = z.object({ status: z.string(), reason: z.string(), version: z.string(), uptime_s: z.number() }).openapi("Health");
+const HealthSchema = z.object({ status: z.string(), reason: z.string(), version: z.string(), uptime_s: z.number(), banner: z.string().nullable() }).openapi("Health");
 const StartupSchema = z.object({ status: z.string() }).openapi("Startup");
 
 export function mountHealth(api: Api, deps: HealthRoutesDeps): void {
   const { health } = deps;
   api.add(RULES, { method: "get", path: "/health", tags: ["health"], summary: "How it is, in one word", responses: { 200: JSON_OF("The summary", HealthSchema) } }, (c) => {
     const { isReady, phase, reason } = health.readiness();
-    return c.json({ status: isReady ? "ok" : phase === "running" ? "degraded" : phase, reason, version: deps.version, uptime_s: seconds(health.uptimeMs()) }, 200);
+    return c.json({ status: isReady ? "ok" : phase === "running" ? "degraded" : phase, reason, version: deps.version, uptime_s: seconds(health.uptimeMs()), banner: deps.banner() }, 200);
   });
   for (const path of ["/health/liveness", "/health/live"]) {
     api.add(RULES, { method: "get", path, tags: ["health"], summary: "Whether the process answers", responses: { 200: JSON_OF("It does", AliveSchema) } },

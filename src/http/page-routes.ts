@@ -8,6 +8,8 @@ import type { RouteRules } from "./route-rules.ts";
 
 export interface PageRoutesDeps {
   readonly version: string;
+  /** What operators tell everybody; null: nothing. */
+  readonly banner: () => string | null;
   /** The stream's port as it listens; null while it does not. */
   readonly streamPort: () => number | null;
   /** Full URL when a proxy stands before the stream. */
@@ -25,7 +27,7 @@ const FILES = [
 const RULES: RouteRules = { scope: null, limit: "anonymous" };
 
 const PageConfigSchema = z.object({
-  version: z.string(), stream_port: z.int().nullable(), stream_url: z.string().nullable().openapi({ description: "Null: the same host at `stream_port`." }),
+  version: z.string(), banner: z.string().nullable(), stream_port: z.int().nullable(), stream_url: z.string().nullable().openapi({ description: "Null: the same host at `stream_port`." }),
 }).openapi("PageConfig");
 
 export function mountPage(api: Api, deps: PageRoutesDeps): void {
@@ -36,5 +38,5 @@ export function mountPage(api: Api, deps: PageRoutesDeps): void {
   }
   api.add(RULES, {
     method: "get", path: "/page-config.json", tags: ["page"], summary: "Where the page finds the stream", responses: { 200: JSON_OF("Its settings", PageConfigSchema) },
-  }, (c) => c.json({ version: deps.version, stream_port: deps.streamPort(), stream_url: deps.publicStreamUrl }, 200));
+  }, (c) => c.json({ version: deps.version, banner: deps.banner(), stream_port: deps.streamPort(), stream_url: deps.publicStreamUrl }, 200));
 }

@@ -4,7 +4,7 @@
 import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { AppError, type InputFault, ValidationError } from "../core/errors.ts";
+import { AppError, type InputFault, RateLimitError, type UsedBudget, ValidationError } from "../core/errors.ts";
 import type { Grant } from "../ports/access.ts";
 import type { Logger } from "../ports/telemetry.ts";
 
@@ -60,9 +60,21 @@ export function answerProblem(c: HttpContext, problem: Problem): Response {
 export function answerError(c: HttpContext, error: AppError): Response {
   const { outgoing } = c.env;
   if (error.retryAfterS !== null) outgoing.setHeader("Retry-After", String(error.retryAfterS));
+  if (error instanceof RateLimitError && error.budget !== null) addBudget(c, { ...error.budget, remaining: 0 });
   if (error.status === 401) outgoing.setHeader("WWW-Authenticate", error.code === "invalid_key" ? 'Bearer error="invalid_token"' : "Bearer");
   const errors = error instanceof ValidationError ? { errors: error.errors } : {};
   return answerProblem(c, { status: error.status, code: error.code, title: titleOf(error.status), detail: error.message, ...errors, members: error.members });
+}
+
+/** Says where a durable budget stands, beside the limit that the request used. */
+export function addBudget(c: HttpContext, { name, max, windowMs, remaining, resetMs }: UsedBudget & { readonly remaining: number }): void {
+  const { outgoing } = c.env;
+  const add = (header: string, item: string): void => {
+    const before = outgoing.getHeader(header);
+    outgoing.setHeader(header, before === undefined ? item : `${String(before)}, ${item}`);
+  };
+  add("RateLimit-Policy", `"${name}";q=${max};w=${Math.ceil(windowMs / 1000)}`);
+  add("RateLimit", `"${name}";r=${remaining};t=${Math.ceil(resetMs / 1000)}`);
 }
 
 function isErrorStatus(status: number): status is ContentfulStatusCode {

@@ -63,7 +63,7 @@ export async function startHttp(options: RigOptions = {}): Promise<HttpRig> {
   const health = new HealthService({ clock, readyWaitMs: 0, stream: () => ({ isListening: true, reason: "", feeds: [], workers: { listening: 1, wanted: 1 } }) });
   health.running();
   const http = createHttpApp({
-    keys: KNOWN_KEYS, limiter: options.limiter ?? new MemoryRateLimiter(options.rateLimits ?? {}, 1000), onRefusedKey: (key) => refused.push(key), breakglass: { used: () => Promise.resolve() }, log, clock,
+    keys: KNOWN_KEYS, limiter: options.limiter ?? new MemoryRateLimiter(options.rateLimits ?? {}, 1000), onRefusedKey: (key) => refused.push(key), banner: () => null, breakglass: { used: () => Promise.resolve() }, log, clock,
     trustedProxies: new AddressSet(options.trustedProxies ?? []), streamPort: () => 8081, publicStreamUrl: null, health, version: "0.0.0",
     metrics: () => Promise.resolve({ contentType: "text/plain", body: "" }), metricsAllow: new AddressSet(["0.0.0.0/0"]),
     tickets: new TicketService({ clock, ttlMs: 60_000, ticketsMax: 1000 }), isKeylessAllowed: options.isKeylessAllowed ?? false,

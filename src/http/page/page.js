@@ -19,6 +19,7 @@ const client = new StreamClient({
     else table.take(event, performance.now());
   },
   onFeeds: showFeeds,
+  onBanner: showBanner,
   onRefused: (text) => {
     byId("empty").textContent = text;
   },
@@ -48,6 +49,12 @@ function showFeeds(feeds) {
     }
     return item;
   }));
+}
+
+function showBanner(text) {
+  const banner = byId("banner");
+  banner.hidden = text === null;
+  if (banner.textContent !== (text ?? "")) banner.textContent = text ?? "";
 }
 
 let colors = readColors();
@@ -102,5 +109,6 @@ byId("key-form").addEventListener("submit", (event) => {
 
 void fetch("/page-config.json").then((reply) => reply.json()).then((config) => {
   byId("version").textContent = `ticker-service ${config.version}`;
+  showBanner(config.banner);
 });
 void client.connect();

@@ -83,8 +83,10 @@ export class StreamClient {
   #control(message) {
     if (message.type === "subscribed") {
       for (const topic of message.topics) this.#seqs.set(`${topic.channel}|${topic.symbol}`, topic.seq);
-    } else if (message.type === "heartbeat") this.#handlers.onFeeds(message.feeds);
-    else if (message.type === "gap") this.#gap(message);
+    } else if (message.type === "heartbeat") {
+      this.#handlers.onFeeds(message.feeds);
+      this.#handlers.onBanner(message.banner ?? null);
+    } else if (message.type === "gap") this.#gap(message);
   }
 
   #gap({ channel, symbol, to }) {
