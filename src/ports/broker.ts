@@ -89,7 +89,8 @@ export interface Broker extends Component {
   /** Never throws for what the broker does; at most once per client order id at the broker. */
   place(request: BrokerRequest): Promise<PlaceOutcome>;
   cancel(order: { readonly clientOrderId: string; readonly brokerOrderId: string | null; readonly owner: string; readonly symbol: string }): Promise<CancelOutcome>;
-  find(order: { readonly clientOrderId: string; readonly owner: string; readonly symbol: string }): Promise<FindOutcome>;
+  /** `sentAt`: when it was first sent, where that is known; brokers that forget orders overnight say `absent` only of those sent today. */
+  find(order: { readonly clientOrderId: string; readonly owner: string; readonly symbol: string; readonly sentAt?: Micros }): Promise<FindOutcome>;
   positions(owner: string): Promise<readonly BrokerPosition[]>;
   account(owner: string): Promise<BrokerAccount>;
   /** Told of every change of an order, in order per order; may repeat. Brokers without a stream are polled by the adapter. */
