@@ -75,6 +75,6 @@ function statsOf({ uptimeMs, epoch, valuesAgeMs, instruments, stream, eventsByVe
     delivered: stream?.delivered ?? null, rejected: stream?.rejected ?? null, events: stream?.eventsByKind ?? null,
     venues: Object.fromEntries([...eventsByVenue].map(([name, events]) => [name, { events }])),
     feeds: stream?.feeds.map(({ name, venues, state, reason, ageMs, reconnects, instruments: carried, simulated }) =>
-      ({ name, venues: [...venues], state, reason, age_ms: ageMs, reconnects, instruments: carried, simulated })) ?? null,
+      ({ name, venues: [...venues], state, reason, age_ms: ageMs === null ? null : Math.round(ageMs), reconnects, instruments: carried, simulated })) ?? null,
   };
 }

@@ -14,7 +14,7 @@ const KEPT = { ringTradesMax: 32, ringBarsMax: 4, ringBytesMax: 1 << 20 };
 function start() {
   const clock = new FakeClock();
   const hop = new MainHop(clock, KEPT);
-  const pipeline = new Pipeline(clock, [hop], { flushMaxMs: 0, jumpBandPct: 1e9, instrumentsMax: 100 });
+  const pipeline = new Pipeline(clock, [hop], { flushMaxMs: 0, jumpBandPct: 1e9, instrumentsMax: 1_000 });
   pipeline.define(instrument("t:*", { native: "*" }));
   pipeline.define(instrument("t:A"));
   return { clock, hop, pipeline, source: new EventSource(clock, pipeline) };
@@ -46,6 +46,27 @@ describe("the channel to the main thread", () => {
     for (let i = 0; i < 20 && hop.posted.length === 0; i++) source.send(1, 2_000, false);
     const [sent] = hop.posted;
     expect(sent?.type === "batch" && sent.words.byteLength).toBeGreaterThanOrEqual(1 << 20);
+  });
+
+  it("sends of each book the newest only, and 256 of them at once", () => {
+    const { clock, hop, pipeline } = start();
+    for (let i = 2; i <= 257; i++) pipeline.define(instrument(`t:S${i}`));
+    hop.take();
+    const side = (best: number) => ({ count: 1, prices: Float64Array.of(best), sizes: Float64Array.of(1) });
+    const book = (index: number, best: number) => {
+      const now = clock.nowMicros();
+      pipeline.event({ kind: "book", instrument: index, bids: side(best), asks: side(best + 1), eventTime: now, receiveTime: now });
+      pipeline.flush();
+    };
+    for (let best = 100; best < 150; best++) for (let index = 1; index <= 255; index++) book(index, best);
+    expect(types(hop)).toEqual([]);
+    book(256, 100);
+    expect(hop.posted).toMatchObject([{ type: "batch", count: 256 }]);
+    hop.take();
+    expect(JSON.parse(hop.copy.newest("t:A", { channel: "book" })?.json ?? "")).toMatchObject({ seq: 50, bids: [["1.49", "0.0001"]], epoch: "e" });
+    book(1, 200);
+    clock.advance(10);
+    expect(hop.posted).toMatchObject([{ type: "batch", count: 1 }]);
   });
 
   it("sends a snapshot instead of the fifth message in flight, and batches again afterwards", () => {
