@@ -14,6 +14,7 @@ import { AdminService, type LogLevel } from "../services/admin-service.ts";
 import { BreakerAudit } from "../services/breaker-audit.ts";
 import { BreakerService } from "../services/breaker-service.ts";
 import { BreakglassUses } from "../services/breakglass-uses.ts";
+import { DeferredAudit } from "../services/deferred-audit.ts";
 import { DetailedHealth, type HealthProbe } from "../services/health-detail.ts";
 import type { Dependency, HealthService } from "../services/health-service.ts";
 import type { Backing } from "./backing.ts";
@@ -54,10 +55,11 @@ export function administration(deps: AdministrationDeps): Administration {
   const chargeOf = (actor: Actor): Charge | null => adminCharge(backing.limiter, actor);
   const remote = { reports: () => stream.breakers(), order: stream.questions.order.bind(stream.questions) };
   const breakers = new BreakerService({ own: deps.breakers, remote, audit, clock, chargeOf });
-  const breakerAudit = new BreakerAudit({ audit, clock, log });
+  const deferred = new DeferredAudit({ audit, clock, log });
+  const breakerAudit = new BreakerAudit(deferred, clock);
   breakers.onChange((report, why) => breakerAudit.changed(report, why));
   const admin = new AdminService({
-    connections: stream.questions, health, audit, clock, log, chargeOf, logLevel, setLogLevel, drainNoticeMs: config.drainNoticeMs, stopProcess,
+    connections: stream.questions, health, audit, deferred, clock, log, chargeOf, logLevel, setLogLevel, drainNoticeMs: config.drainNoticeMs, stopProcess,
   });
   const loop = new EventLoopDelay(clock);
   const detailed = new DetailedHealth({
@@ -68,11 +70,11 @@ export function administration(deps: AdministrationDeps): Administration {
       breakers: () => breakers.list(), more: deps.probes(),
     }),
   });
-  const breakglass = new BreakglassUses({ audit, log });
+  const breakglass = new BreakglassUses({ audit, deferred, log });
   return {
-    parts: [breakerAudit, loop, admin], http: { breakers, admin, detailed, breakglass },
+    parts: [deferred, breakerAudit, loop, admin], http: { breakers, admin, detailed, breakglass },
     remoteBreakerChanged: (report, why) => breakers.remoteChanged(report, why), trips: () => breakers.standingTrips(),
-    samples: (): MetricSample[] => [...breakerAudit.samples(), ...loop.samples(), ...breakglass.samples(), ...stream.questions.samples()],
+    samples: (): MetricSample[] => [...deferred.samples(), ...breakerAudit.samples(), ...loop.samples(), ...breakglass.samples(), ...stream.questions.samples()],
   };
 }
 

@@ -68,7 +68,7 @@ function workersOf({ workers: { listening, wanted } }: StreamHealth): ProbeFindi
 
 function feedOf({ state, reason, ageMs, reconnects, instruments, simulated }: FeedReport): ProbeFinding {
   const status = state === "live" ? "ok" : state === "down" ? "down" : "degraded";
-  return { status, detail: reason, figures: { state, age_ms: ageMs, reconnects, instruments, simulated } };
+  return { status, detail: reason, figures: { state, age_ms: ageMs === null ? null : Math.round(ageMs), reconnects, instruments, simulated } };
 }
 
 async function diskOf({ dataDir, diskFreeBytesMin }: HealthProbesDeps): Promise<ProbeFinding> {

@@ -5,11 +5,12 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
-import { ConflictError, messageOf, NotFoundError } from "../core/errors.ts";
+import { ConflictError, NotFoundError } from "../core/errors.ts";
 import type { Actor, AuditLog, Charge } from "../ports/audit.ts";
 import type { ConnectionControl, ConnectionList, ConnectionQuery } from "../ports/connections.ts";
 import type { Logger } from "../ports/telemetry.ts";
 import { SYSTEM } from "./admin-charge.ts";
+import type { DeferredAudit } from "./deferred-audit.ts";
 import type { HealthService } from "./health-service.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
@@ -19,6 +20,8 @@ export interface AdminServiceDeps {
   readonly connections: ConnectionControl;
   readonly health: Pick<HealthService, "draining" | "phase">;
   readonly audit: Pick<AuditLog, "record">;
+  /** For what happens by itself. */
+  readonly deferred: Pick<DeferredAudit, "add">;
   readonly clock: Clock;
   readonly log: Logger;
   /** What a change costs. */
@@ -88,21 +91,17 @@ export class AdminService implements Component {
       entry: { actor, action: "log_level.changed", target: "log.level", before: logLevel(), after: { level, ttl_s: ttlMs / 1000 }, reason }, charge: chargeOf(actor),
     });
     setLogLevel(level);
-    log.warn({ level, ttlMs, keyId: actor.keyId }, "the log level is changed for a while");
+    log.warn({ newLevel: level, ttlMs, keyId: actor.keyId }, "the log level is changed for a while");
     this.#levelTimer?.stop();
-    this.#levelTimer = clock.after(ttlMs, () => void this.#restoreLogLevel(level));
+    this.#levelTimer = clock.after(ttlMs, () => this.#restoreLogLevel(level));
   }
 
-  async #restoreLogLevel(from: LogLevel): Promise<void> {
-    const { audit, log, logLevel, setLogLevel } = this.#deps;
+  #restoreLogLevel(from: LogLevel): void {
+    const { deferred, log, logLevel, setLogLevel } = this.#deps;
     const level = logLevel();
     setLogLevel(level);
     this.#levelTimer = null;
-    log.warn({ level }, "the log level is as it is set again");
-    try {
-      await audit.record({ entry: { actor: SYSTEM, action: "log_level.restored", target: "log.level", before: from, after: level, reason: null }, charge: null });
-    } catch (error) {
-      log.error({ reason: messageOf(error) }, "the return of the log level could not be recorded");
-    }
+    log.warn({ newLevel: level }, "the log level is as it is set again");
+    deferred.add({ actor: SYSTEM, action: "log_level.restored", target: "log.level", before: from, after: level, reason: null });
   }
 }

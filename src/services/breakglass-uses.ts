@@ -1,38 +1,41 @@
 /**
  * Records each use of an emergency key.
  *
- * What only reads goes on when the database is away, because that may be the emergency: the use is then in the log and
- * counted. What changes something does not.
+ * A database that is away may be the emergency: the use goes on then, is in the log at once and recorded when the database
+ * is back. What the use changes has a record of its own, without which it does not happen.
  */
 import { messageOf, StoreError } from "../core/errors.ts";
-import type { Actor, AuditLog } from "../ports/audit.ts";
+import type { Actor, AuditEntry, AuditLog } from "../ports/audit.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
+import type { DeferredAudit } from "./deferred-audit.ts";
 
 export interface BreakglassUsesDeps {
   readonly audit: Pick<AuditLog, "record">;
+  readonly deferred: Pick<DeferredAudit, "add">;
   readonly log: Logger;
 }
 
 export class BreakglassUses implements MetricSource {
   readonly #deps: BreakglassUsesDeps;
   #uses = 0;
-  #unrecorded = 0;
+  #deferred = 0;
 
   constructor(deps: BreakglassUsesDeps) {
     this.#deps = deps;
   }
 
-  /** @throws {StoreError} when a change cannot be recorded */
+  /** Resolves when it is recorded, or is going to be. */
   async used(actor: Actor, method: string, path: string, reason: string): Promise<void> {
-    const { audit, log } = this.#deps;
+    const { audit, deferred, log } = this.#deps;
     this.#uses++;
-    const target = `${method} ${path.slice(0, 200)}`;
+    const entry: AuditEntry = { actor, action: "breakglass.used", target: `${method} ${path.slice(0, 200)}`, before: null, after: null, reason };
     try {
-      await audit.record({ entry: { actor, action: "breakglass.used", target, before: null, after: null, reason }, charge: null });
+      await audit.record({ entry, charge: null });
     } catch (error) {
-      if (!(error instanceof StoreError) || (method !== "GET" && method !== "HEAD")) throw error;
-      this.#unrecorded++;
-      log.error({ keyId: actor.keyId, address: actor.address, target, reason, failure: messageOf(error) }, "the use of a breakglass key could not be recorded");
+      if (!(error instanceof StoreError)) throw error;
+      this.#deferred++;
+      log.error({ keyId: actor.keyId, address: actor.address, target: entry.target, reason, failure: messageOf(error) }, "a breakglass key is used while the database is away");
+      deferred.add(entry);
     }
   }
 
@@ -40,7 +43,7 @@ export class BreakglassUses implements MetricSource {
     const counter = (name: string, help: string, value: number): MetricSample => ({ name, help, type: "counter", labels: {}, value });
     return [
       counter("ticker_breakglass_uses_total", "Requests with an emergency key", this.#uses),
-      counter("ticker_breakglass_unrecorded_total", "Of those, reads that went on although the database was away and the use is in the log only", this.#unrecorded),
+      counter("ticker_breakglass_deferred_total", "Of those, the ones recorded later because the database was away", this.#deferred),
     ];
   }
 }

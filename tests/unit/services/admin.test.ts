@@ -8,6 +8,7 @@ import type { Actor } from "../../../src/ports/audit.ts";
 import { type Connection, type ConnectionQuery, type FoundConnection, mergePages } from "../../../src/ports/connections.ts";
 import { AdminService, type LogLevel } from "../../../src/services/admin-service.ts";
 import { BreakglassUses } from "../../../src/services/breakglass-uses.ts";
+import { DeferredAudit } from "../../../src/services/deferred-audit.ts";
 import { DetailedHealth, type HealthProbe, overallOf } from "../../../src/services/health-detail.ts";
 import { HealthService } from "../../../src/services/health-service.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
@@ -27,6 +28,7 @@ function rig() {
   const clock = new FakeClock();
   const audit = new KeepingAudit();
   const log = new KeepingLog();
+  const deferred = new DeferredAudit({ audit, clock, log });
   const health = new HealthService({ clock, readyWaitMs: 0, stream: () => ({ isListening: true, reason: "", feeds: [], workers: { listening: 1, wanted: 1 } }) });
   health.running();
   const open = new Map<string, FoundConnection>([["s1", { ...connection("s1"), worker: 1 }]]);
@@ -42,9 +44,9 @@ function rig() {
         return Promise.resolve(found);
       },
     },
-    health, audit, clock, log, chargeOf: () => CHARGE, logLevel: () => set.level, setLogLevel: (level) => levels.push(level), drainNoticeMs: 1000, stopProcess: () => stopped.push(clock.monotonicMs()),
+    health, audit, deferred, clock, log, chargeOf: () => CHARGE, logLevel: () => set.level, setLogLevel: (level) => levels.push(level), drainNoticeMs: 1000, stopProcess: () => stopped.push(clock.monotonicMs()),
   });
-  return { clock, audit, log, health, open, levels, stopped, set, admin };
+  return { clock, audit, deferred, log, health, open, levels, stopped, set, admin };
 }
 
 describe("disconnecting a session", () => {
@@ -118,19 +120,23 @@ describe("the log level", () => {
 
 describe("the use of an emergency key", () => {
   it("is recorded with its reason, and costs nothing by itself", async () => {
-    const { audit, log } = rig();
-    await new BreakglassUses({ audit, log }).used(OPERATOR, "POST", "/v1/admin/drain", "fire");
+    const { audit, deferred, log } = rig();
+    await new BreakglassUses({ audit, deferred, log }).used(OPERATOR, "POST", "/v1/admin/drain", "fire");
     expect(audit.changes).toMatchObject([{ entry: { action: "breakglass.used", target: "POST /v1/admin/drain", reason: "fire" }, charge: null }]);
   });
 
-  it("goes on for reads while the database is away, is in the log and counted; changes are refused", async () => {
-    const { audit, log } = rig();
-    const uses = new BreakglassUses({ audit, log });
+  it("goes on while the database is away: it is in the log at once and recorded later", async () => {
+    const { audit, clock, deferred, log } = rig();
+    await deferred.start();
+    const uses = new BreakglassUses({ audit, deferred, log });
     audit.isAway = true;
-    await uses.used(OPERATOR, "GET", "/v1/admin/breakers", "fire");
-    expect(log.lines).toMatchObject([{ level: "error", fields: { keyId: "k1", reason: "fire" } }]);
-    expect(await thrown(uses.used(OPERATOR, "POST", "/v1/admin/drain", "fire"))).toBeInstanceOf(StoreError);
-    expect(uses.samples().map(({ value }) => value)).toEqual([2, 1]);
+    await uses.used(OPERATOR, "POST", "/v1/admin/breakers/database/reset", "fire");
+    expect(log.lines).toMatchObject([{ level: "error", fields: { keyId: "k1", reason: "fire" } }, { level: "debug" }]);
+    audit.isAway = false;
+    clock.advance(1000);
+    await settled();
+    expect(audit.said).toEqual(["breakglass.used POST /v1/admin/breakers/database/reset"]);
+    expect(uses.samples().map(({ value }) => value)).toEqual([1, 1]);
   });
 });
 

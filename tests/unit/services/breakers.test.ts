@@ -8,6 +8,7 @@ import type { Actor } from "../../../src/ports/audit.ts";
 import type { Breaker, BreakerOrder, RemoteBreakers } from "../../../src/ports/breakers.ts";
 import { BreakerAudit } from "../../../src/services/breaker-audit.ts";
 import { BreakerService } from "../../../src/services/breaker-service.ts";
+import { DeferredAudit } from "../../../src/services/deferred-audit.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { KeepingAudit } from "../../support/keeping-audit.ts";
 import { KeepingLog } from "../../support/silent-log.ts";
@@ -136,12 +137,13 @@ describe("the registry", () => {
 describe("the record of what breakers do by themselves", () => {
   async function recording() {
     const { clock, database, kept, breakers } = rig();
-    const log = new KeepingLog();
-    const audit = new BreakerAudit({ audit: kept, clock, log });
+    const deferred = new DeferredAudit({ audit: kept, clock, log: new KeepingLog() });
+    const audit = new BreakerAudit(deferred, clock);
     breakers.onChange((report, why) => audit.changed(report, why));
+    await deferred.start();
     await audit.start();
-    const sample = (name: string) => audit.samples().find((found) => found.name === name)?.value;
-    return { clock, database, kept, breakers, audit, sample, report: database.report() };
+    const sample = (name: string) => [...audit.samples(), ...deferred.samples()].find((found) => found.name === name)?.value;
+    return { clock, database, kept, breakers, audit, deferred, sample, report: database.report() };
   }
   const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -164,12 +166,12 @@ describe("the record of what breakers do by themselves", () => {
     audit.changed({ ...report, state: "open" }, "failures");
     audit.changed(report, "probe");
     await settled();
-    expect(sample("ticker_breaker_audit_waiting")).toBe(2);
+    expect(sample("ticker_audit_deferred")).toBe(2);
     kept.isAway = false;
     clock.advance(1000);
     await settled();
     expect(kept.said).toEqual(["breaker.opened database", "breaker.closed database"]);
-    expect(sample("ticker_breaker_audit_waiting")).toBe(0);
+    expect(sample("ticker_audit_deferred")).toBe(0);
   });
 
   it("has 30 records a minute at most, and then one of how many there were beyond", async () => {
@@ -182,5 +184,18 @@ describe("the record of what breakers do by themselves", () => {
     await settled();
     expect(kept.changes).toHaveLength(31);
     expect(kept.changes.at(-1)?.entry).toMatchObject({ action: "breaker.changed", target: "others", after: { count: 15 } });
+  });
+
+  it("keeps 1,000 records while the database is away, counts and logs what is beyond, and records what waits at the end", async () => {
+    const { kept, deferred, sample } = await recording();
+    kept.isAway = true;
+    for (let i = 0; i < 1001; i++) deferred.add({ actor: OPERATOR, action: "x.happened", target: String(i), before: null, after: null, reason: null });
+    expect(sample("ticker_audit_deferred")).toBe(1000);
+    expect(sample("ticker_audit_deferred_dropped_total")).toBe(1);
+    await settled();
+    kept.isAway = false;
+    await deferred.stop();
+    expect(kept.changes).toHaveLength(1000);
+    expect(kept.changes.at(-1)?.entry.target).toBe("999");
   });
 });
