@@ -47,7 +47,8 @@ export class HttpServer implements Component, MetricSource {
     this.#app = app;
     this.#options = options;
     const limits = { headersTimeout: options.headersMs, requestTimeout: options.requestMs, connectionsCheckingInterval: 1000, maxHeaderSize: HEADERS_BYTES_MAX, requireHostHeader: false };
-    const server = createServer(limits, getRequestListener(app.app.fetch, { errorHandler: (error) => this.#failed(error) }));
+    const listener = getRequestListener(app.app.fetch, { errorHandler: (error) => this.#failed(error) });
+    const server = createServer(limits, (incoming, outgoing) => void listener(incoming, outgoing));
     server.maxConnections = options.connectionsMax;
     server.on("clientError", (error: Error, socket) => this.#refuse(error, socket));
     server.on("drop", () => {

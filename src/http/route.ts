@@ -74,7 +74,13 @@ export class Api {
   }
 }
 
-function documented({ scope, limit, charges }: RouteRules, config: RouteConfig): Pick<RouteConfig, "security" | "responses" | "description"> {
+/** Scope and budgets as members that a program can read. */
+interface Extensions {
+  readonly "x-scope": string | null;
+  readonly "x-limit": string;
+}
+
+function documented({ scope, limit, charges }: RouteRules, config: RouteConfig): Pick<RouteConfig, "security" | "responses" | "description"> & Extensions {
   const hasInput = config.request !== undefined;
   const refusals = {
     ...(hasInput ? { 400: PROBLEM("The request cannot be read"), 422: PROBLEM("The input is not acceptable; `errors` lists every fault") } : {}),
@@ -88,6 +94,7 @@ function documented({ scope, limit, charges }: RouteRules, config: RouteConfig):
     ].filter(Boolean).join(" "),
     security: scope === null ? [] : [{ key: [] }, { bearer: [] }],
     responses: { ...refusals, ...config.responses },
+    "x-scope": scope, "x-limit": limit,
   };
 }
 

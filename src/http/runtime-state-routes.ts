@@ -36,6 +36,8 @@ export interface RuntimeStateRoutesDeps {
 
 const READ: RouteRules = { scope: "admin", limit: "default" };
 const WRITE: RouteRules = { scope: "admin", limit: "default", charges: "admin.write" };
+/** Control characters, and half surrogate pairs, which are no text. */
+const NO_TEXT = /[\p{Cc}\p{Cs}]/u;
 const PATH = "/v1/admin/runtime-state";
 
 const StateSchema = z.object({
@@ -79,7 +81,7 @@ export function mountRuntimeState(api: Api, deps: RuntimeStateRoutesDeps): void 
 
   api.add(WRITE, {
     method: "post", path: `${PATH}/rollback`, tags: ["admin"], summary: "Makes everything what it was at a revision, by one more change",
-    request: { headers: Headers, body: bodyOf({ type: "object", properties: { revision: { type: "integer", minimum: 0 }, _reason: { type: "string" } }, required: ["revision"] }) },
+    request: { headers: Headers, body: bodyOf({ type: "object", properties: { revision: { type: "integer", minimum: 0 }, _reason: { type: "string" } }, required: ["revision"], additionalProperties: false }) },
     responses: { 200: JSON_OF("The settings after it", StateSchema), 404: PROBLEM("There never was such a revision"), ...REFUSALS },
   }, async (c) => {
     const expectedRevision = await expectedOf(c, settings);
@@ -138,6 +140,6 @@ async function expectedOf(c: HttpContext, settings: RuntimeState): Promise<numbe
 function givenReason(c: HttpContext, inBodyGiven: unknown): string | null {
   if (inBodyGiven === undefined) return reasonOf(c);
   const text = typeof inBodyGiven === "string" ? inBodyGiven.trim() : "";
-  if (text === "" || text.length > REASON_MAX) throw new ValidationError([{ path: "body._reason", message: `expected text of 1 to ${REASON_MAX} characters` }]);
+  if (text === "" || text.length > REASON_MAX || NO_TEXT.test(text)) throw new ValidationError([{ path: "body._reason", message: `expected text of 1 to ${REASON_MAX} characters in one line` }]);
   return text;
 }

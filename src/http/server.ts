@@ -57,8 +57,16 @@ export function createHttpApp(deps: HttpDeps, mount: (api: Api) => void): HttpAp
   mount(api);
   mountPlanned(api);
   mountDocs(api, deps);
+  refuseUnlisted(api);
   answerFailures(app, guard, counts);
   return { app, table: api.table, log: deps.log, samples: () => [...accessLog.samples(), ...samplesOf(counts)] };
+}
+
+/** A route that was not added through the table would be checked by nobody. */
+function refuseUnlisted({ app, table }: Api): void {
+  const listed = new Set(table.map(({ method, path }) => `${method} ${path.replaceAll(/\{(.+?)\}/g, ":$1")}`));
+  const strangers = app.routes.filter(({ method, path }) => method !== "ALL" && !listed.has(`${method} ${path}`));
+  if (strangers.length > 0) throw new Error(`add these through Api.add: ${strangers.map(({ method, path }) => `${method} ${path}`).join(", ")}`);
 }
 
 const DETAIL_MAX = 2000;
