@@ -50,7 +50,10 @@ const pipeline = new Pipeline(clock, [downstream.sink, main], { flushMaxMs: opti
 const created = createFeeds({ options, clock, log, sink: pipeline, keys, breakers, listed: (outcome) => say({ type: "feeds", notice: { type: "listed", outcome } }) });
 const feeds = new FeedSupervisor(created.feeds, log);
 const orders = new FeedOrders(feeds, options.memory, log, (notice) => say({ type: "feeds", notice }));
-const settings = new ThreadSettings({ feeds, sink: downstream.sink, log, workers: downstream.settled, onApplied: (applied) => say({ type: "settings", applied }) });
+const settings = new ThreadSettings({ feeds, sink: downstream.sink, log, workers: downstream.settled, onApplied: (applied) => {
+  say({ type: "settings", applied });
+  sayState();
+} });
 const parts = [breakers, created.venues, main, downstream.sink, pipeline, feeds];
 
 /** The one fan-out lives here: no hop between tick and socket. */

@@ -7,7 +7,7 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
-import { messageOf, NotFoundError, PreconditionError, StoreError, UnavailableError, ValidationError } from "../core/errors.ts";
+import { type InputFault, messageOf, NotFoundError, PreconditionError, StoreError, UnavailableError, ValidationError } from "../core/errors.ts";
 import type { Micros } from "../core/time.ts";
 import type { Actor, Charge } from "../ports/audit.ts";
 import type { SettingsLog, SettingsRevision } from "../ports/settings-log.ts";
@@ -110,7 +110,7 @@ export class RuntimeState implements Component, MetricSource {
       await this.#expect(context.expectedRevision);
       const faults = Object.keys(given).length === 0 ? [{ path: "body", message: "expected at least one setting" }] : faultsOfChange(this.table, given);
       if (faults.length > 0) throw new ValidationError(faults);
-      return this.#append(this.#overridesAfter(given), "settings.changed", context);
+      return this.#append(this.#overridesAfter(given), "settings.changed", context, Object.keys(given));
     });
   }
 
@@ -120,7 +120,7 @@ export class RuntimeState implements Component, MetricSource {
       await this.#expect(context.expectedRevision);
       const then = await this.#deps.store.at(revision);
       if (then === null) throw new NotFoundError(`there is no revision ${revision}; the newest is ${this.#current.revision}`);
-      return this.#append(then.overrides, "settings.rolled_back", context);
+      return this.#append(then.overrides, "settings.rolled_back", context, this.#difference(then.overrides).keys);
     });
   }
 
@@ -176,14 +176,13 @@ export class RuntimeState implements Component, MetricSource {
     return Object.fromEntries([...overrides].filter(([name, value]) => !isSame(value, this.table.get(name)?.default)));
   }
 
-  async #append(overrides: SettingValues, action: string, { actor, reason }: ChangeContext): Promise<SettingsSnapshot> {
+  async #append(overrides: SettingValues, action: string, { actor, reason }: ChangeContext, named: readonly string[]): Promise<SettingsSnapshot> {
+    const faults: InputFault[] = faultsAcross(this.#effective(overrides).values).map(({ path, message }) => ({ path, message }));
+    const unexplained = reason === null ? named.filter((key) => this.table.get(key)?.isReasonRequired === true) : [];
+    faults.push(...unexplained.map((path) => ({ path, message: "expected a reason for a change of it: send _reason in the body or X-Reason in the header" })));
+    if (faults.length > 0) throw new ValidationError(faults);
     const { before, after, keys } = this.#difference(overrides);
     if (keys.length === 0 && isSame(overrides, this.#current.overrides)) return this.#current;
-    const faults = faultsAcross(this.#effective(overrides).values);
-    if (reason === null) {
-      for (const key of keys) if (this.table.get(key)?.isReasonRequired === true) faults.push({ path: key, message: "expected a reason for a change of it: send _reason in the body or X-Reason in the header", keys: [key] });
-    }
-    if (faults.length > 0) throw new ValidationError(faults.map(({ path, message }) => ({ path, message })));
     const isFree = keys.length === 1 && keys[0] === KILL_SWITCH && after[KILL_SWITCH] === false;
     const entry = { actor, action, target: keys.join(","), before, after, reason };
     this.#take(await this.#write(() => this.#deps.store.append(this.#current.revision, overrides, { entry, charge: isFree ? null : this.#deps.chargeOf(actor) })));

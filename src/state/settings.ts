@@ -38,11 +38,14 @@ export interface Setting {
   readonly isReasonRequired: boolean;
 }
 
+/** Control characters, and half surrogate pairs, which are no text. */
+const NO_TEXT = /[\p{Cc}\p{Cs}]/u;
+
 const InjectionSchema = z.strictObject({
   type: z.enum(["network", "database", "api", "timeout", "corruption"]),
   probability: z.number().min(0).max(1).exactOptional(),
   at_record: z.int().min(1).exactOptional(),
-  target: z.string().min(1).max(200).exactOptional(),
+  target: z.string().min(1).max(200).refine((text) => !NO_TEXT.test(text), { error: "expected text without control characters" }).exactOptional(),
   ttl_s: z.int().min(1).max(86_400).exactOptional(),
   seed: z.int().min(0).exactOptional(),
 }).refine((given) => (given.probability === undefined) !== (given.at_record === undefined), { error: "expected either probability or at_record" });
@@ -69,7 +72,6 @@ export interface RuntimeValues {
 /** Flat values by dotted name. */
 export type SettingValues = Readonly<Record<string, Json>>;
 
-const CONTROL = /\p{Cc}/u;
 const SESSIONS_MAX = 1_000_000;
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -83,7 +85,7 @@ export function settingsTable(defaults: SettingsDefaults): ReadonlyMap<string, S
   const wholeNumber = (min: number, max: number): z.ZodType => z.int({ error: `expected a whole number from ${min} to ${max}` }).min(min, `expected ${min} or more`).max(max, `expected ${max} or less`);
   const flag = z.boolean({ error: "expected true or false" });
   const banner = z.string({ error: "expected text or null" }).min(1, "expected text, or null for none").max(defaults.bannerLengthMax, `expected at most ${defaults.bannerLengthMax} characters`)
-    .refine((text) => !CONTROL.test(text), { error: "expected text without control characters" });
+    .refine((text) => !NO_TEXT.test(text), { error: "expected text without control characters" });
   const injection = InjectionSchema.refine(() => defaults.isInjectionAllowed, { error: "failures are not injected in production; set TICKER_FAILURE_INJECTION=on to allow it" });
   const setting = (name: string, schema: z.ZodType, value: Json, effect: string, isReasonRequired = false): Setting => ({ name, schema, default: value, effect, isReasonRequired });
   const all = [
@@ -106,7 +108,11 @@ function faultsOf(name: string, setting: Setting | undefined, value: unknown): I
   if (setting === undefined) return [{ path: name, message: "unknown setting; GET /v1/admin/runtime-state lists all" }];
   if (value === null) return [];
   const parsed = setting.schema.safeParse(value);
-  return parsed.success ? [] : parsed.error.issues.map((issue) => ({ path: [name, ...issue.path].join("."), message: `${issue.message}, found ${found(value)}` }));
+  return parsed.success ? [] : parsed.error.issues.flatMap((issue): InputFault[] => {
+    const path = [name, ...issue.path].join(".");
+    if (issue.code === "unrecognized_keys") return issue.keys.map((key) => ({ path: `${path}.${key.slice(0, 100)}`, message: "unknown member; leave it out" }));
+    return [{ path, message: issue.path.length === 0 ? `${issue.message}, found ${found(value)}` : issue.message }];
+  });
 }
 
 function found(value: unknown): string {

@@ -39,14 +39,31 @@ export async function append(trx: Transaction<Tables>, { entry, charge }: Audite
   if (charge !== null) await use(trx, charge, now);
   const { actor } = entry;
   const record: Omit<AuditRecord, "hash"> = {
-    n: Number(head.n) + 1, time: now, actor: actor.keyId, address: actor.address, action: entry.action, target: entry.target,
-    before: entry.before, after: entry.after, reason: entry.reason, request_id: actor.requestId, correlation_id: actor.correlationId, prev_hash: head.hash,
+    n: Number(head.n) + 1, time: now, actor: storable(actor.keyId), address: storable(actor.address), action: storable(entry.action), target: storable(entry.target),
+    before: storableJson(entry.before), after: storableJson(entry.after), reason: entry.reason === null ? null : storable(entry.reason), request_id: actor.requestId, correlation_id: actor.correlationId, prev_hash: head.hash,
   };
   const hash = hashOf(record);
   const n = String(record.n);
   await trx.insertInto("audit").values({ ...record, n, time: String(now), before: canonical(record.before), after: canonical(record.after), hash }).execute();
   await trx.updateTable("audit_head").set({ n, hash }).where("id", "=", HEAD).execute();
   return { ...record, hash };
+}
+
+/** Text that is read back as it was written: the database has neither NUL nor half a surrogate pair. */
+function storable(text: string): string {
+  return text.toWellFormed().replaceAll("\0", "\ufffd");
+}
+
+/** JSON without half surrogate pairs, which have no canonical form (RFC 8785 section 3.2.2.2). */
+function storableJson(value: Json): Json {
+  if (typeof value === "string") return value.toWellFormed();
+  if (typeof value !== "object" || value === null) return value;
+  if (isList(value)) return value.map(storableJson);
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name.toWellFormed(), storableJson(member)]));
+}
+
+function isList(value: Json): value is readonly Json[] {
+  return Array.isArray(value);
 }
 
 /** A row as it was appended. */
