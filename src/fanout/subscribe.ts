@@ -81,7 +81,8 @@ export class SubscribeCommands {
     for (const key of plan.keys) {
       if (slot === TRADES_SLOT) rememberRecent(session, key, wanted.recent);
       const listing = this.#directory.at(instrumentOf(key));
-      if (listing && !plan.held.has(key) && !this.#positions.isLive(listing)) this.#demand(listing.index);
+      // A live instrument may be carried without this channel: then nothing was ever said in it.
+      if (listing && !plan.held.has(key) && (!this.#positions.isLive(listing) || this.#positions.sequenceOf(key) === 0)) this.#demand(listing.index);
     }
     const resume = wanted.resume.length === 0 ? null : this.#resumes.positionsOf(wanted.resume, slot, new Set(plan.keys.filter((key) => !plan.held.has(key))));
     const remarksJson = rejectedJson(plan.rejections) + this.#replacedJson(session, plan);

@@ -336,7 +336,6 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
       if (!(error instanceof RangeError)) throw error;
       this.#options.log.warn({ feed: this.name, error: error.message }, "not every instrument that is remembered has room");
     }
-    if (own.length > 0) this.#carriage.learned();
     return own.length > 0;
   }
 
@@ -349,7 +348,6 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     }
     this.counters.listSkipped = skipped;
     for (const entry of this.#set.carried) this.#status.refresh(entry);
-    this.#carriage.learned();
   }
 
   #listSettled(outcome: ListOutcome): void {
@@ -362,7 +360,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     this.#options.listed?.(outcome);
   }
 
-  /** Repeated after every list: a name unknown before may be known now. */
+  /** Repeated after every list: a name unknown before may be known now. What is configured has room before what subscriptions ask for. */
   #carryConfigured(): void {
     const { instruments, log } = this.#options;
     const names = instruments === undefined || instruments.length === 0 ? this.#profile.defaultSymbols : instruments;
@@ -375,6 +373,7 @@ export class VenueFeed implements Feed, ConnectionOwner, MapperOutput {
     }
     this.counters.configuredUnknown = unknown.length;
     if (unknown.length > 0) log.warn({ feed: this.name, instruments: unknown.slice(0, 20), count: unknown.length, carriedMax: this.#profile.carriedMax }, "configured instruments are unknown to the venue or over its limit");
+    this.#carriage.learned();
     this.#sayChanges();
   }
 

@@ -65,6 +65,14 @@ forEachDatabase((_name, open) => {
     await expect(store.save({ refresh: { ...worked("x", 1, 0), count: Number.NaN }, instruments: [listed("x", "A-B")], changes: [] })).rejects.toThrow();
     expect(await store.list()).toEqual(before);
   });
+});
+
+forEachDatabase((_name, open) => {
+  let opened: OpenDatabase;
+  beforeAll(async () => {
+    opened = await open();
+  });
+  afterAll(() => opened.close());
 
   it("keeps subscriptions with their audit records, and removes each once", async () => {
     const store = new SqlSubscriptionStore(opened.database, new FakeClock());

@@ -30,8 +30,8 @@ function recording(name: string, exchange: string): FeedSpec {
 
 const venue = (name: "binance" | "kraken"): FeedSpec => ({ kind: "venue", venue: name, wsUrl: null, restUrl: null });
 const claim = (...feeds: FeedSpec[]): Promise<void> => {
-  const options = { ...loadConfig({}).stream, feeds, keys: [], trips: [] };
-  return createFeeds({ options, clock: new FakeClock(), log: new KeepingLog(), sink: new CollectingSink(), keys: new KeyTable([]), breakers: new CircuitBreakers({ clock: new FakeClock(), limits: options.breakers }) }).venues.start();
+  const options = { ...loadConfig({}).stream, feeds, keys: [], trips: [], memory: { instruments: [], carried: [] } };
+  return createFeeds({ options, clock: new FakeClock(), log: new KeepingLog(), sink: new CollectingSink(), keys: new KeyTable([]), breakers: new CircuitBreakers({ clock: new FakeClock(), limits: options.breakers }), listed: () => undefined }).venues.start();
 };
 
 it("refuses a venue beside a recording of it, in a sentence that names both", async () => {

@@ -40,7 +40,13 @@ class MemoryStore implements InstrumentStore {
 const of = (symbol: string, more: Partial<Instrument> = {}): Instrument => ({ ...assumedInstrument("kraken", symbol, symbol.replace("BTC", "XBT").replace("-", "/")), ...more });
 const REFRESH_MS = 3_600_000;
 
-async function setup({ store = new MemoryStore(), instrumentsMax = 100, made = [] as Instrument[] } = {}) {
+interface SetupOptions {
+  readonly store?: MemoryStore;
+  readonly instrumentsMax?: number;
+  readonly made?: readonly Instrument[];
+}
+
+async function setup({ store = new MemoryStore(), instrumentsMax = 100, made = [] }: SetupOptions = {}) {
   const clock = new FakeClock();
   const log = new KeepingLog();
   const registry = new InstrumentRegistry({
