@@ -17,7 +17,7 @@ const START = 1_700_000_000_000_000;
 interface Chain {
   readonly audit: SqlAuditLog;
   /** A second apart. */
-  append(action: string, target: string, after?: Json, actor?: string): Promise<void>;
+  readonly append: (action: string, target: string, after?: Json, actor?: string) => Promise<void>;
 }
 
 forEachDatabase((_name, open) => {
