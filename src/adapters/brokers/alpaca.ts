@@ -56,7 +56,7 @@ export class AlpacaWire implements BrokerWire {
     // The deadline is ours; a bare Configuration neither repeats nor queues requests.
     const configuration = new trading.Configuration({
       basePath: url ?? (isTest ? trading.TRADING_PAPER_HOST : trading.TRADING_LIVE_HOST), keyId, secret: secretKey, timeoutMs: 0,
-      fetchApi: (target, init) => outgoingFetch(String(target), { method: init?.method, headers: init?.headers, body: typeof init?.body === "string" ? init.body : null }),
+      fetchApi: (target, init) => outgoingFetch(target, { method: init?.method, headers: init?.headers, body: typeof init?.body === "string" ? init.body : null }),
     });
     this.#clients = {
       orders: new trading.OrdersApi(configuration), account: new trading.AccountsApi(configuration), positions: new trading.PositionsApi(configuration), errors,
@@ -133,7 +133,7 @@ export class AlpacaWire implements BrokerWire {
         const quantity = decimalText(qty);
         if (quantity === null || quantity === "0") return [];
         const signed = side === "short" && !quantity.startsWith("-") ? `-${quantity}` : quantity;
-        return [{ symbol: ourSymbol(symbol, String(exchange ?? ""), this.#options.venues), quantity: signed, averagePrice: decimalText(avgEntryPrice) }];
+        return [{ symbol: ourSymbol(symbol, exchange ?? "", this.#options.venues), quantity: signed, averagePrice: decimalText(avgEntryPrice) }];
       }));
     });
   }

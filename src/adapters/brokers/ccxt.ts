@@ -21,7 +21,7 @@ export interface CcxtOptions {
   readonly exchange: string;
   /** Our venues whose instruments it trades; usually the exchange itself. */
   readonly venues: readonly string[];
-  /** Scheme and host of every endpoint instead of the exchange's own; null: its own. */
+  /** Scheme and host of every endpoint instead of the exchange's own, and then without its pace; null: its own. */
   readonly url: string | null;
   /** The exchange's own test system instead of the real one. Without effect beside `url`. */
   readonly isTest: boolean;
@@ -61,7 +61,7 @@ export class CcxtWire implements BrokerWire {
       throw new ConfigurationError([`TICKER_CCXT_EXCHANGE: expected an exchange of ccxt ${ccxt.default.version}, found "${name}"; see docs.ccxt.com for its names`]);
     }
     const exchange: unknown = Reflect.construct(make, [{
-      apiKey, secret, ...(password === "" ? {} : { password }), enableRateLimit: true, options: optionsOf(name, validMs),
+      apiKey, secret, ...(password === "" ? {} : { password }), enableRateLimit: url === null, options: optionsOf(name, validMs),
     }]);
     if (!(exchange instanceof ccxt.default.Exchange)) throw new ConfigurationError([`TICKER_CCXT_EXCHANGE: "${name}" is no exchange`]);
     if (isTest && url === null) useTestSystem(exchange, name);

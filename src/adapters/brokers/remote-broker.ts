@@ -22,7 +22,7 @@ export interface RemoteLimits extends CallLimits {
   /** How long a cancel, or an order that is still being validated, is asked about before it counts as unknown or accepted. */
   readonly confirmMs: number;
   readonly confirmEveryMs: number;
-  /** How long after it was sent an order may still appear: until then `absent` is not believed. */
+  /** How long after it was given up an order may still appear: until then `absent` is not believed. */
   readonly settleMs: number;
   /** Open orders are looked at this often, at most `pollOrdersMax` of them each time. */
   readonly pollMs: number;
@@ -51,7 +51,7 @@ export class RemoteBroker implements Broker, MetricSource {
   readonly #queues = new OrderQueues();
   readonly #poll: OrderPoll;
   readonly #listeners: ((update: BrokerOrder) => void)[] = [];
-  /** When each order was last sent whose outcome is not known; milliseconds of the monotonic clock. */
+  /** When each order whose outcome is not known was sent, or given up; milliseconds of the monotonic clock. */
   readonly #inDoubt = new Map<string, number>();
   readonly #firstSent = new Map<string, Micros>();
   readonly #madeMs: number;
@@ -166,6 +166,8 @@ export class RemoteBroker implements Broker, MetricSource {
       case "absent":
       case "unknown": {
         const reason = answer.type === "unknown" ? answer.reason : "nonsense: no such order, in answer to a new one";
+        // From now on, not from when it was sent: until now it may have waited on its way.
+        this.#doubt(clientOrderId);
         this.#parts.log.warn({ broker: this.broker, clientOrderId, reason }, "outcome of an order unknown");
         return { type: "unknown", reason, waitMs: answer.type === "unknown" ? answer.waitMs : 0 };
       }
