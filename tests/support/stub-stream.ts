@@ -59,6 +59,8 @@ port.on("message", (command: StreamCommand) => {
   if (command.type === "keys") say({ type: "log", level: "info", fields: { revoked: command.change.revoked, added: command.change.added.map((k) => k.keyId) }, message: "stub keys" });
   if (command.type === "settings") say({ type: "settings", applied: { stream: command.settings.revision, workers: [command.settings.revision] } });
   if (command.type === "report") say({ type: "report", call: command.call, report: { feeds: [], sessions: 3, samples: [{ name: "ticker_sessions", help: "Sessions", type: "gauge", labels: { worker: "0" }, value: 3 }] } });
+  if (command.type === "feeds" && command.order.type === "carry") say({ type: "feeds", notice: { type: "carried", call: command.order.call, refusals: [] } });
+  if (command.type === "feeds" && command.order.type === "refresh") say({ type: "feeds", notice: { type: "refreshed", call: command.order.call, venues: [] } });
   if (command.type === "stop") {
     say({ type: "stopped" });
     end(0);

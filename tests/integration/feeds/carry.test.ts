@@ -92,6 +92,16 @@ describe.concurrent("a subscription", () => {
     expect(harness.sample("ticker_feed_instruments_pulled_in")).toBe(0);
   });
 
+  it("does not let other channels flow that the venue sends all the same, and counts them", async (test) => {
+    const { harness, venue } = await follow(test, "binance");
+    await until("the connection", () => venue.sockets.length === 1);
+    harness.feed.carry("binance:ETH-USDT", ["trades"]);
+    for (const message of [quote("ETHUSDT", 1), trade("ETHUSDT", 1)]) venue.say(message);
+    await until("the trade", () => harness.count("trade") === 1);
+    expect(harness.count("quote")).toBe(0);
+    expect(harness.sample("ticker_feed_unwanted_total")).toBe(1);
+  });
+
   it("that loses the book leaves the quotes of the venue, which the book had replaced", async (test) => {
     const { harness, venue } = await follow(test, "binance");
     await until("the connection", () => venue.sockets.length === 1);
