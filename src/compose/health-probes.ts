@@ -3,9 +3,11 @@
  */
 import { diskSpace } from "../adapters/disk-space.ts";
 import type { LoopDelay } from "../adapters/event-loop-delay.ts";
+import type { SettingsApplied } from "../http/runtime-state-routes.ts";
 import type { BreakerReport } from "../ports/breakers.ts";
 import type { FeedReport } from "../ports/feeds.ts";
 import type { HealthProbe, ProbeFinding } from "../services/health-detail.ts";
+import type { VenueListState } from "../services/instrument-registry.ts";
 import type { StreamHealth } from "../services/health-service.ts";
 
 export interface HealthProbesDeps {
@@ -51,6 +53,18 @@ export function healthProbes(deps: HealthProbesDeps): readonly HealthProbe[] {
     local("breakers", () => breakersOf(deps.breakers())),
     ...deps.more,
   ];
+}
+
+/** Instrument lists of the venues. */
+export function listProbes(lists: readonly VenueListState[]): readonly HealthProbe[] {
+  return lists.map(({ venue, source, count, ageMs, isStale, why }) => local(`instruments.${venue}`, () => ({
+    status: isStale ? "degraded" : "ok", detail: why, figures: { source, count, age_ms: ageMs === null ? null : Math.round(ageMs) },
+  })));
+}
+
+/** The revision of the settings, and the ones that the threads work by; a change is on its way to them for less than a second. */
+export function settingsProbe(revision: number, { main, stream, workers }: SettingsApplied): HealthProbe {
+  return local("settings", () => ({ ...OK, figures: { revision, main, stream, workers_min: workers.length === 0 ? null : Math.min(...workers) } }));
 }
 
 function remote(name: string, probe: HealthProbe["probe"]): HealthProbe {

@@ -22,6 +22,7 @@ import { type Administration, administration, breakerDependencies } from "./admi
 import type { Backing, BackingDeps } from "./backing.ts";
 import { claimPorts } from "./claim-ports.ts";
 import { controlPlane } from "./control-plane.ts";
+import { listProbes, settingsProbe } from "./health-probes.ts";
 import { createMarket } from "./market.ts";
 import { createRegistry, type Registry } from "./registry.ts";
 import { createSettings } from "./settings.ts";
@@ -79,7 +80,7 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const health = new HealthService({ clock, readyWaitMs: config.readyWaitMs, stream: () => stream.health(), more: () => breakerDependencies(control.breakers.reports()) });
   const operators: Administration = administration({
     config, clock, log: log.log, backing: control.backing, breakers: control.breakers, stream, health, logLevel: settings.logLevel, setLogLevel: settings.setLogLevel,
-    stopProcess: options.onDrain, probes: () => [],
+    stopProcess: options.onDrain, probes: () => [...listProbes(registry.http.registry.status()), settingsProbe(settings.state.current().revision, settings.http.settingsApplied())],
   });
   const sweep = new LogSweep({
     folder: logFolder(config), written: log.written, clock, log: log.log, everyMs: config.logSweepMs, keepMs: config.logKeepMs, filesMax: config.logFilesMax,
@@ -87,7 +88,7 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const renderer = new MetricsRenderer();
   const metrics = async () => {
     const report = await stream.report();
-    return renderer.render([...stream.samples(), ...control.samples(), ...settings.samples(), ...operators.samples(), ...market.samples(), ...registry.samples(), ...tickets.samples(), ...sweep.samples(), ...(report?.samples ?? [])]);
+    return renderer.render([...stream.samples(), ...control.samples(), ...settings.samples(), ...operators.samples(), ...market.samples(), ...registry.samples(), ...tickets.samples(), ...sweep.samples(), ...http.samples(), ...(report?.samples ?? [])]);
   };
   const http = new HttpServer(createHttpApp({
     ...control.http, ...operators.http, clock, banner: settings.banner, onRefusedKey: (refused) => settings.audit.failed(refused), allowedOrigins: config.stream.fanout.allowedOrigins, health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
