@@ -40,9 +40,15 @@ forEachDatabase((_name, open) => {
     };
   };
 
-  describe("pages of the chain", () => pages(chain));
-  describe("a walk over the chain", () => walks(chain, () => opened));
-  describe("a budget", () => budgets(() => opened));
+  describe("pages of the chain", () => {
+    pages(chain);
+  });
+  describe("a walk over the chain", () => {
+    walks(chain, () => opened);
+  });
+  describe("a budget", () => {
+    budgets(() => opened);
+  });
 });
 
 function pages(chain: () => Chain): void {
