@@ -173,7 +173,8 @@ export function brokerContract(name: string, open: OpenBroker): void {
       const { rested, cancel, until, told } = await opened();
       const order = await rested();
       await cancel(order);
-      await until("the cancel", () => told(order).at(-1)?.state === "cancelled");
+      await until("the cancel", () => told(order).some((update) => update.state === "cancelled"));
+      expect(told(order).at(-1)).toMatchObject({ state: "cancelled", brokerOrderId: order.brokerOrderId });
     });
 
     it("shows funds, and finds nothing against an order that they cover", async () => {
