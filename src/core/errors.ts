@@ -117,8 +117,8 @@ export class ConflictError extends CallerError {
   override readonly name = "ConflictError";
   readonly status = 409;
 
-  constructor(message: string, code = "conflict") {
-    super(message, code);
+  constructor(message: string, code = "conflict", members: Readonly<Record<string, unknown>> = {}) {
+    super(message, code, members);
   }
 }
 

@@ -36,7 +36,7 @@ const BANS: readonly Ban[] = [
   { pattern: /\b(?:enum|namespace)\s+\w+\s*\{/g, what: "uses syntax that Node cannot strip", where: EVERYWHERE },
   { pattern: /\bconstructor\s*\((?:[^()]*,)?\s*(?:private|public|protected|readonly)\s+\w/g, what: "uses a parameter property, which Node cannot strip", where: EVERYWHERE },
   { pattern: /\bcatch\s*(?:\([^)]*\))?\s*\{\s*\}|\.catch\(\s*\(\w*\)\s*=>\s*\{\s*\}\s*\)/g, what: "swallows an error", where: EVERYWHERE },
-  { pattern: /\bexport\s+default\b/g, what: "has a default export", where: EVERYWHERE, except: [[/^vitest\.config\.ts$/, "vitest asks for it"], [/^tests\/.*global-setup\.ts$/, "vitest asks for it"], [/\.d\.ts$/, "describes a package"]] },
+  { pattern: /\bexport\s+default\b/g, what: "has a default export", where: EVERYWHERE, except: [[/^vitest\.config\.ts$/, "vitest asks for it"], [/\.d\.ts$/, "describes a package"]] },
   { pattern: /\b(?:it|test|describe)\.(?:only|todo)\b/g, what: "leaves a test focused or unwritten", where: /^tests\// },
   { pattern: /\bsetTimeout\(\s*(?:resolve|done|r|ok)\s*,/g, what: "sleeps; wait for the event with a deadline", where: /^tests\/(?!support\/|load\/)/ },
 ];

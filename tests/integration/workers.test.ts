@@ -45,10 +45,10 @@ function contiguous(client: StreamClient, symbol: string): number {
 }
 
 describe("a service with two workers", () => {
-  const KEYS = { many: `tk_many${"m".repeat(32)}`, revoked: `tk_revoked${"r".repeat(32)}`, other: `tk_other${"o".repeat(32)}` };
+  const KEYS = { many: `tk_many${"m".repeat(32)}`, revoked: `tk_revoked${"r".repeat(32)}`, other: `tk_other${"o".repeat(32)}`, admin: `tk_admin${"a".repeat(32)}` };
   let service: RunningService;
   beforeAll(async () => {
-    service = await startService({ env: { WORKERS: "2", STREAM_SESSIONS_PER_KEY: "20", BOOTSTRAP_API_KEYS: Object.values(KEYS).map((key) => `read:${key}`).join(",") } });
+    service = await startService({ env: { WORKERS: "2", STREAM_SESSIONS_PER_KEY: "20", BOOTSTRAP_API_KEYS: Object.entries(KEYS).map(([name, key]) => `${name === "admin" ? "admin" : "read"}:${key}`).join(",") } });
   });
   afterAll(() => service.stop());
   afterEach(() => {
@@ -104,7 +104,7 @@ describe("a service with two workers", () => {
     expect(Math.min(...await sessions())).toBeGreaterThan(0);
     const keyId = String(inside[0]?.messages.find((m) => m.type === "authenticated")?.["key_id"]);
     await new Promise<void>((resolve, reject) => {
-      execFile(process.execPath, ["src/cli/main.ts", "keys", "revoke", keyId], { cwd: ROOT, env: { PATH: process.env["PATH"] ?? "", DATA_DIR: service.dataDir } }, (error) => (error ? reject(error) : resolve()));
+      execFile(process.execPath, ["src/cli/main.ts", "keys", "revoke", keyId, "--key", KEYS.admin, "--http", service.page], { cwd: ROOT, env: { PATH: process.env["PATH"] ?? "", DATA_DIR: service.dataDir } }, (error) => (error ? reject(error) : resolve()));
     });
     const fromMs = systemClock.monotonicMs();
     expect(new Set(await Promise.all(inside.map((client) => client.closed())))).toEqual(new Set([4418]));

@@ -28,7 +28,10 @@ declare module "vitest" {
 
 const START_MS = 20_000;
 
-export default async function servers(project: TestProject): Promise<() => Promise<void>> {
+let started: readonly Server[] = [];
+
+/** Before all tests of a run. @throws when REQUIRE_SERVERS=1 and one cannot be had. */
+export async function setup(project: TestProject): Promise<void> {
   const found = { postgres: await postgres(), redis: await redis() };
   for (const [name, server] of Object.entries(found)) {
     if ("skip" in server && process.env["REQUIRE_SERVERS"] === "1") throw new Error(`REQUIRE_SERVERS=1: ${server.skip}`);
@@ -36,12 +39,13 @@ export default async function servers(project: TestProject): Promise<() => Promi
   }
   project.provide("postgres", "url" in found.postgres ? found.postgres.url : "");
   project.provide("redis", "url" in found.redis ? found.redis.url : "");
-  const template = await embeddedTemplate();
-  process.env[TEMPLATE_VARIABLE] = template;
-  return async () => {
-    rmSync(template, { recursive: true, force: true });
-    for (const server of Object.values(found)) if ("stop" in server) await server.stop();
-  };
+  started = Object.values(found);
+  process.env[TEMPLATE_VARIABLE] = await embeddedTemplate();
+}
+
+export async function teardown(): Promise<void> {
+  rmSync(process.env[TEMPLATE_VARIABLE] ?? "", { recursive: true, force: true });
+  for (const server of started) if ("stop" in server) await server.stop();
 }
 
 async function postgres(): Promise<Server> {

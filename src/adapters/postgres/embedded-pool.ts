@@ -4,7 +4,7 @@
  * Owns: the thread and the line. It survives `kill -9`, not a power cut: PGlite cannot flush to disk on commit.
  */
 import { Worker } from "node:worker_threads";
-import type { PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
+import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
 import { type Clock } from "../../core/clock.ts";
 import { messageOf, ResourceError, StoreError } from "../../core/errors.ts";
 
@@ -16,12 +16,16 @@ export type EmbeddedRequest =
   | { readonly type: "query"; readonly call: number; readonly text: string; readonly values: readonly unknown[] }
   | { readonly type: "close"; readonly call: number };
 
-export type EmbeddedAnswer =
+/** @typeParam Row what the statement selects; only whoever wrote it knows */
+export type EmbeddedAnswer<Row = never> =
   | { readonly type: "ready" }
-  | { readonly type: "result"; readonly call: number; readonly rows: readonly unknown[]; readonly rowCount: number }
+  | { readonly type: "result"; readonly call: number; readonly rows: Row[]; readonly rowCount: number }
   | { readonly type: "failure"; readonly call: number; readonly message: string; readonly code: string };
 
-type Result = { readonly rows: readonly unknown[]; readonly rowCount: number };
+interface Result {
+  readonly rows: never[];
+  readonly rowCount: number;
+}
 
 interface Waiting {
   readonly resolve: (result: Result) => void;
@@ -77,11 +81,7 @@ export class EmbeddedPool implements PostgresPool {
   }
 
   async connect(): Promise<PostgresPoolClient> {
-    const free = await this.#take();
-    return {
-      query: <R>(text: unknown, values?: readonly unknown[]) => this.#query<R>(text, values ?? []),
-      release: free,
-    } as PostgresPoolClient;
+    return new EmbeddedClient((text, values) => this.#query(text, values), await this.#take());
   }
 
   /** Statements in line are finished. */
@@ -106,10 +106,9 @@ export class EmbeddedPool implements PostgresPool {
     return release;
   }
 
-  async #query<R>(text: unknown, values: readonly unknown[]): Promise<PostgresQueryResult<R>> {
-    if (typeof text !== "string") throw new TypeError("the embedded database has no cursors");
+  async #query(text: string, values: readonly unknown[]): Promise<PostgresQueryResult<never>> {
     const { rows, rowCount } = await this.#send({ type: "query", text, values });
-    return { command: (/^\s*(\w+)/.exec(text)?.[1] ?? "").toUpperCase(), rowCount, rows } as PostgresQueryResult<R>;
+    return { command: commandOf(text), rowCount, rows };
   }
 
   #send(request: { readonly type: "query"; readonly text: string; readonly values: readonly unknown[] } | { readonly type: "close" }): Promise<Result> {
@@ -134,4 +133,32 @@ export class EmbeddedPool implements PostgresPool {
     for (const waiting of this.#waiting.values()) waiting.reject(this.#gone);
     this.#waiting.clear();
   }
+}
+
+type Query = (text: string, values: readonly unknown[]) => Promise<PostgresQueryResult<never>>;
+
+/** The one connection while somebody has it. */
+class EmbeddedClient implements PostgresPoolClient {
+  readonly #query: Query;
+  readonly release: () => void;
+
+  constructor(query: Query, release: () => void) {
+    this.#query = query;
+    this.release = release;
+  }
+
+  query<R>(text: string, values: readonly unknown[]): Promise<PostgresQueryResult<R>>;
+  query<R>(cursor: PostgresCursor<R>): PostgresCursor<R>;
+  query(text: unknown, values: readonly unknown[] = []): unknown {
+    if (typeof text !== "string") throw new TypeError("the embedded database has no cursors");
+    return this.#query(text, values);
+  }
+}
+
+const COMMANDS = ["UPDATE", "DELETE", "INSERT", "SELECT", "MERGE"] as const;
+
+/** The first word of a statement, as pg reports it; SELECT for any other, whose row count nobody asks for. */
+function commandOf(text: string): (typeof COMMANDS)[number] {
+  const word = /^\s*(\w+)/.exec(text)?.[1]?.toUpperCase();
+  return COMMANDS.find((command) => command === word) ?? "SELECT";
 }

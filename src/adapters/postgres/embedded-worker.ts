@@ -9,7 +9,7 @@ import type { EmbeddedAnswer, EmbeddedInit, EmbeddedRequest } from "./embedded-p
 
 const init: EmbeddedInit = workerData;
 
-function answer(message: EmbeddedAnswer): void {
+function answer(message: EmbeddedAnswer<unknown>): void {
   parentPort?.postMessage(message);
 }
 

@@ -15,7 +15,7 @@ it("allows reading once, in the name of the key", () => {
   const { tickets } = service();
   const ticket = tickets.issue("key_a");
   expect(ticket).toEqual({ ticket: expect.stringMatching(/^tt_[A-Za-z0-9_-]{32}$/), expiresIn: 60 });
-  expect(tickets.redeem(ticket?.ticket ?? "")).toEqual({ keyId: "key_a", scopes: ["read"] });
+  expect(tickets.redeem(ticket?.ticket ?? "")).toEqual({ keyId: "key_a", scopes: ["read"], isBreakglass: false });
   expect(tickets.redeem(ticket?.ticket ?? "")).toBeNull();
 });
 
