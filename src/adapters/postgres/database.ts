@@ -32,6 +32,8 @@ export function serverPool(url: string, timeoutMs: number, connectionsMax: numbe
     idle_in_transaction_session_timeout: timeoutMs * 2, keepAlive: true, application_name: "ticker-service",
   });
   pool.on("error", () => undefined);
+  // One that is in use and breaks between two statements tells nobody else: without a listener the process ends.
+  pool.on("connect", (client) => client.on("error", () => undefined));
   return pool;
 }
 
