@@ -12,9 +12,11 @@ import { AppError, messageOf, ResourceError, StoreError } from "../../core/error
 import type { Breaker } from "../../ports/breakers.ts";
 import { EmbeddedPool } from "./embedded-pool.ts";
 import * as m0001 from "./migrations/0001-control-plane.ts";
+import * as m0002 from "./migrations/0002-trading.ts";
+import * as m0003 from "./migrations/0003-paper.ts";
 import type { Tables } from "./tables.ts";
 
-const MIGRATIONS = { "0001-control-plane": m0001 };
+const MIGRATIONS = { "0001-control-plane": m0001, "0002-trading": m0002, "0003-paper": m0003 };
 
 export interface DatabaseDeps {
   /** Opens the pool, at the start. */

@@ -1,8 +1,10 @@
 /**
  * The tables as Kysely sees them. Whole numbers of 64 bits are text on the way in and out (pg gives them so).
  */
+import type { PaperTables } from "./paper-tables.ts";
+import type { TradingTables } from "./trading-tables.ts";
 
-export interface Tables {
+export interface Tables extends TradingTables, PaperTables {
   readonly audit: AuditTable;
   readonly audit_head: { readonly id: number; readonly n: string; readonly hash: string };
   readonly settings: SettingsTable;
