@@ -189,8 +189,43 @@ const accessSettings = {
   PAPER_BALANCE: setting("1000000", "quote currency", read.decimalNumber(0, 1e15), `Paper account of an owner. ${LATER}`),
 };
 
+const secret = (about: string) => setting("", "", read.optional(read.plainText("a credential")), about, true);
+const secretFile = (of: string) => setting("", "path", read.optional(read.plainText("a path")), `File that holds ${of}, instead of it.`);
+
+/** The broker behind orders. */
+const brokerSettings = {
+  TICKER_BROKER: setting("paper", "", read.oneOf(["paper", "ccxt", "alpaca", "kite"]), "Where orders go: paper matches them against our own market."),
+  TICKER_BROKER_TEST_MODE: setting("on", "", read.oneOf(["on", "off"]), "on: the test system of ccxt's exchange, Alpaca's paper account; off: real money. Kite has no test system."),
+  TICKER_BROKER_URL: setting("", "URL", read.optional(read.url(["http:", "https:"])), "Points the broker elsewhere; with ccxt scheme and host of every endpoint."),
+  TICKER_BROKER_VENUES: setting("", "", read.listOf(read.plainText("a venue")), "Venues whose instruments the broker trades; default the exchange of ccxt, or Alpaca's. Kite's are fixed."),
+  TICKER_BROKER_DEADLINE_MS: millis(10_000, 10, 600_000, "A request to a broker that takes longer has an unknown outcome."),
+  TICKER_BROKER_CALLS_MAX: count(64, 1, 10_000, "Requests to a broker at a time; beyond it they are not sent.", "calls"),
+  TICKER_BROKER_CONFIRM_MS: millis(3000, 0, 600_000, "How long a cancel that was taken, or an order that is being validated, is asked about."),
+  TICKER_BROKER_CONFIRM_EVERY_MS: millis(100, 1, 60_000, "Pause between these questions."),
+  TICKER_BROKER_SETTLE_MS: millis(10_000, 0, 600_000, "How long an order whose outcome is unknown may still appear at the broker: until then its absence proves nothing."),
+  TICKER_BROKER_POLL_MS: millis(1000, 10, 600_000, "Open orders are looked at this often."),
+  TICKER_BROKER_POLL_ORDERS_MAX: count(20, 1, 10_000, "Open orders looked at each time, where the broker answers about one at a time.", "orders"),
+  TICKER_BROKER_ORDERS_MAX: count(10_000, 1, 1_000_000, "Open orders that are followed; beyond it the one looked at least recently is given up and counted.", "orders"),
+  TICKER_CCXT_EXCHANGE: setting("binance", "", read.plainText("an exchange of ccxt"), "Exchange that ccxt talks to."),
+  TICKER_CCXT_API_KEY: secret("API key at the exchange."),
+  TICKER_CCXT_API_KEY_FILE: secretFile("TICKER_CCXT_API_KEY"),
+  TICKER_CCXT_SECRET: secret("Secret of the API key."),
+  TICKER_CCXT_SECRET_FILE: secretFile("TICKER_CCXT_SECRET"),
+  TICKER_CCXT_PASSWORD: secret("Passphrase of the API key, where the exchange has one."),
+  TICKER_CCXT_PASSWORD_FILE: secretFile("TICKER_CCXT_PASSWORD"),
+  TICKER_ALPACA_KEY_ID: secret("Key id at Alpaca."),
+  TICKER_ALPACA_KEY_ID_FILE: secretFile("TICKER_ALPACA_KEY_ID"),
+  TICKER_ALPACA_SECRET_KEY: secret("Secret key at Alpaca."),
+  TICKER_ALPACA_SECRET_KEY_FILE: secretFile("TICKER_ALPACA_SECRET_KEY"),
+  TICKER_KITE_API_KEY: secret("API key at Kite."),
+  TICKER_KITE_API_KEY_FILE: secretFile("TICKER_KITE_API_KEY"),
+  TICKER_KITE_ACCESS_TOKEN: secret("Access token of the day at Kite."),
+  TICKER_KITE_ACCESS_TOKEN_FILE: secretFile("TICKER_KITE_ACCESS_TOKEN"),
+  TICKER_KITE_PRODUCT: setting("CNC", "", read.oneOf(["CNC", "NRML", "MIS"]), "Delivery, overnight futures and options, or intraday."),
+};
+
 /** Every variable by name, in the order of `--help`. */
-export const schema = z.object({ ...processSettings, ...feedSettings, ...streamSettings, ...marketSettings, ...accessSettings });
+export const schema = z.object({ ...processSettings, ...feedSettings, ...streamSettings, ...marketSettings, ...accessSettings, ...brokerSettings });
 
 /** The values as read, one per variable. */
 export type Settings = z.output<typeof schema>;

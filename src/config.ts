@@ -4,6 +4,7 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { StreamOptions } from "./compose/stream-options.ts";
+import { type BrokerConfig, brokerOf, faultsOfBroker } from "./config-broker.ts";
 import { type BootstrapKey, type FeedName, withoutSpeed } from "./config-readers.ts";
 import { metaOf, schema, type SettingName, type Settings } from "./config-schema.ts";
 import { ConfigurationError } from "./core/errors.ts";
@@ -69,6 +70,8 @@ export interface Config {
   readonly httpConnectionsMax: number;
   /** What the stream thread gets, without the keys. */
   readonly stream: Omit<StreamOptions, "keys" | "memory" | "trips" | "settings">;
+  /** Where orders go. */
+  readonly broker: BrokerConfig;
   /** Of parts to come; checked already. */
   readonly later: Pick<Settings, "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE" | "PAPER_BALANCE">;
 }
@@ -88,7 +91,7 @@ export function loadConfig(environment: Environment = process.env, machine: Mach
   const given = givenIn(environment);
   const parsed = schema.safeParse(given);
   const faults = parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-  faults.push(...unknownNames(environment), ...faultsAcross(given));
+  faults.push(...unknownNames(environment), ...faultsAcross(given), ...(parsed.success ? faultsOfBroker(parsed.data) : []));
   if (!parsed.success || faults.length > 0) throw new ConfigurationError(faults);
   return deepFreeze(configOf(parsed.data, machine));
 }
@@ -247,6 +250,7 @@ function configOf(s: Settings, machine: Machine): Config {
     httpConnectionsMax: s.TICKER_HTTP_CONNECTIONS_MAX,
     carriedSubscriptionsMax: s.TICKER_CARRIED_SUBSCRIPTIONS_MAX,
     stream: streamOf(s, machine),
+    broker: brokerOf(s),
     later: {
       WEBHOOK_ALLOWED_HOSTS: s.WEBHOOK_ALLOWED_HOSTS,
       WEBHOOK_RETRY_SCHEDULE: s.WEBHOOK_RETRY_SCHEDULE, PAPER_BALANCE: s.PAPER_BALANCE,

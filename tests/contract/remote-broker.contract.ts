@@ -55,6 +55,8 @@ export function remoteBrokerContract(vendor: Vendor): void {
       Object.assign(rig.loopback.faults, { place: [...place], cancel: [...cancel], read: read.filter((fault) => fault !== "refuse" && fault !== "fill_first" && fault !== "late") });
       await wordEqualsBooks(rig, isPlacedAgain);
     }), { numRuns: 20 });
+    const ids = rig.loopback.ledger.orders.map(({ clientId }) => clientId);
+    expect(new Set(ids).size).toBe(ids.length);
   }, 60_000);
 }
 
@@ -148,24 +150,28 @@ function placing(vendor: Vendor, opened: Open): void {
       expect(rig.loopback.ledger.orders).toEqual([]);
     });
 
-    it("sends nothing while the breaker is open, and says so", async () => {
+    it("asks nothing of its own accord while the breaker is open, and lets the executor find out and cancel what it sent", async () => {
       const rig = await opened();
+      const request = rig.request();
+      const outcome = await rig.broker.place(request);
       rig.breakers.of(`broker.${vendor.name}`).trip(60_000);
-      const outcome = await rig.broker.place(rig.request());
-      expect(outcome).toMatchObject({ type: "rejected" });
-      await expect(rig.broker.check([rig.request()])).rejects.toMatchObject({ code: "breaker_open" });
-      expect(rig.loopback.asked).toEqual([]);
+      await expect(rig.broker.check([request])).rejects.toMatchObject({ code: "breaker_open" });
+      await expect(rig.broker.account("owner-1")).rejects.toMatchObject({ code: "breaker_open" });
+      expect(await rig.broker.find(request)).toMatchObject({ type: "found" });
+      expect(await rig.broker.cancel({ ...request, brokerOrderId: outcome.type === "accepted" ? outcome.order.brokerOrderId : null })).toMatchObject({ type: "cancelled" });
     });
 
-    it("opens the breaker after failures, but not after refusals", async () => {
-      const rig = await opened({ breakerCallsMin: 4 });
-      const state = (): string => rig.breakers.of(`broker.${vendor.name}`).report().state;
-      rig.loopback.faults.place.push("refuse", "refuse", "refuse");
-      for (let i = 0; i < 3; i++) await rig.broker.place(rig.request());
-      expect(state()).toBe("closed");
-      for (const kind of ["place", "read"] as const) rig.loopback.faults[kind].push(...Array.from({ length: 12 }, () => "error_before" as const));
-      for (let i = 0; i < 12 && state() === "closed"; i++) await rig.broker.place(rig.request());
-      expect(state()).toBe("open");
+    it("opens the breaker when polling fails, and closes it again with the first poll that is answered", async () => {
+      const rig = await opened({ breakerCallsMin: 4, breakerProbeMs: 50 });
+      const breaker = rig.breakers.of(`broker.${vendor.name}`);
+      const reached = (state: string): Promise<void> => new Promise((resolve) => rig.breakers.onChange((report) => report.state === state && resolve()));
+      const [opens, closes] = [reached("open"), reached("closed")];
+      await rig.broker.place(rig.request());
+      rig.loopback.faults.read.push(...Array.from({ length: 30 }, () => "error_before" as const));
+      await opens;
+      rig.loopback.faults.read.length = 0;
+      await closes;
+      expect(breaker.report().state).toBe("closed");
     });
   });
 }

@@ -43,7 +43,10 @@ class AlpacaDialect implements Dialect {
   }
 
   #place(asked: unknown, nowMs: number): Reply {
-    const text = (name: string): string => String(member(asked, name) ?? "");
+    const text = (name: string): string => {
+      const value = member(asked, name);
+      return typeof value === "string" ? value : "";
+    };
     const placed = this.ledger.place({
       clientId: text("client_order_id"), symbol: text("symbol"), side: text("side") === "sell" ? "sell" : "buy", isLimited: text("type").includes("limit"),
       isStop: text("type").startsWith("stop"), quantity: text("qty"), price: text("limit_price") || "0", timeInForce: text("time_in_force"),

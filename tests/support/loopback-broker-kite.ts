@@ -91,7 +91,12 @@ function error(type: string, message: string): Reply {
 
 function basketTotal({ body }: Heard): number {
   const orders = list(JSON.parse(body));
-  return orders.reduce<number>((sum, order) => sum + Number(multiplyDecimals(String(member(order, "quantity")), String(member(order, "price") ?? "0"))), 0);
+  return orders.reduce<number>((sum, order) => sum + Number(multiplyDecimals(textIn(order, "quantity", "0"), textIn(order, "price", "0"))), 0);
+}
+
+function textIn(order: unknown, name: string, fallback: string): string {
+  const text = member(order, name);
+  return typeof text === "string" ? text : fallback;
 }
 
 function margins(): unknown {

@@ -123,7 +123,7 @@ class Loopback implements LoopbackBroker {
       case "slow":
         await elapsed(this.slowMs);
         return send(response, this.#do(heard));
-      case "late": return void this.#comeLate(heard);
+      case "late": return this.#comeLate(heard);
       case "throttle": return send(response, { status: 429, body: this.#dialect.failure.body }, this.retryAfterS);
       case "error_before":
       case "error_after": return send(response, this.#dialect.failure);

@@ -73,6 +73,7 @@ export interface RigOptions {
   readonly clock?: Clock;
   /** Calls before the breaker may open. */
   readonly breakerCallsMin?: number;
+  readonly breakerProbeMs?: number;
 }
 
 let requests = 0;
@@ -82,7 +83,7 @@ export async function openRig(vendor: Vendor, options: RigOptions = {}): Promise
   const { clock = systemClock } = options;
   const loopback = options.loopback ?? await vendor.start();
   const wire = vendor.wire(loopback.url, clock, options.secrets);
-  const breakers = new CircuitBreakers({ clock, limits: { callsMin: options.breakerCallsMin ?? 1_000_000, failedPct: 50, windowMs: 60_000, probeMs: 60_000, probeStoresMs: 5000 } });
+  const breakers = new CircuitBreakers({ clock, limits: { callsMin: options.breakerCallsMin ?? 1_000_000, failedPct: 50, windowMs: 60_000, probeMs: options.breakerProbeMs ?? 60_000, probeStoresMs: 5000 } });
   const logged: string[] = [];
   const broker = new RemoteBroker({
     wire, clock, breaker: breakers.of(`broker.${wire.broker}`), log: keepingLog(logged), limits: { ...LIMITS, ...options.limits },

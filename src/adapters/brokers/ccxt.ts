@@ -173,12 +173,17 @@ function optionsOf(name: string, validMs: number): Record<string, unknown> {
   return name.startsWith("binance") ? { ...common, fetchMarkets: { types: ["spot"] }, fetchCurrencies: false, fetchMargins: false, warnOnFetchOpenOrdersWithoutSymbol: false } : common;
 }
 
+/**
+ * ccxt's own switch does not refuse where there is no test system: it leaves no address, or the real one. So all three places where
+ * it describes one are asked before.
+ */
 function useTestSystem(exchange: Exchange, name: string): void {
-  try {
-    exchange.setSandboxMode(true);
-  } catch (error) {
-    throw new ConfigurationError([`TICKER_BROKER_TEST_MODE: ${name} has no test system (${String(error)}); set it to off to trade with real money`]);
+  const tests: unknown = exchange.urls["test"];
+  const isForSpot = memberOf(memberOf(memberOf(exchange, "features"), "spot"), "sandbox") !== false;
+  if (memberOf(exchange.has, "sandbox") !== true || !isForSpot || !isForeignRecord(tests) || Object.keys(tests).length === 0) {
+    throw new ConfigurationError([`TICKER_BROKER_TEST_MODE: ${name} has no test system for spot orders in ccxt; set it to off to trade with real money`]);
   }
+  exchange.setSandboxMode(true);
 }
 
 /** Every address of a tree of addresses with another scheme and host. */

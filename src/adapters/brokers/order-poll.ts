@@ -1,13 +1,13 @@
 /**
  * Looks at open orders, some of them each round, and stops a round at the first sign that the broker wants less.
  */
-import type { BrokerCalls } from "./broker-calls.ts";
+import type { WireCalls } from "./wire-calls.ts";
 import type { Followed, FollowedOrders } from "./followed-orders.ts";
 import type { BrokerWire, WireOrder } from "./wire.ts";
 
 export interface PollParts {
   readonly wire: BrokerWire;
-  readonly calls: BrokerCalls;
+  readonly calls: WireCalls;
   readonly followed: FollowedOrders;
   /** Orders looked at in one round. */
   readonly ordersMax: number;

@@ -11,7 +11,7 @@ import { unreachable } from "../../core/types.ts";
 import type { Breaker } from "../../ports/breakers.ts";
 import type { Broker, BrokerAccount, BrokerOrder, BrokerPosition, BrokerRequest, CancelOutcome, FindOutcome, PlaceOutcome } from "../../ports/broker.ts";
 import type { Logger, MetricSample, MetricSource } from "../../ports/telemetry.ts";
-import { BrokerCalls, type CallLimits } from "./broker-calls.ts";
+import { WireCalls, type CallLimits } from "./wire-calls.ts";
 import { FollowedOrders, isFinal } from "./followed-orders.ts";
 import { OrderQueues } from "./order-queues.ts";
 import { OrderPoll } from "./order-poll.ts";
@@ -46,7 +46,7 @@ export class RemoteBroker implements Broker, MetricSource {
   readonly name: string;
   readonly broker: string;
   readonly #parts: RemoteParts;
-  readonly #calls: BrokerCalls;
+  readonly #calls: WireCalls;
   readonly #followed: FollowedOrders;
   readonly #queues = new OrderQueues();
   readonly #poll: OrderPoll;
@@ -63,7 +63,7 @@ export class RemoteBroker implements Broker, MetricSource {
     this.#parts = parts;
     this.broker = parts.wire.broker;
     this.name = `broker ${this.broker}`;
-    this.#calls = new BrokerCalls(parts);
+    this.#calls = new WireCalls(parts);
     this.#followed = new FollowedOrders(parts.limits.ordersMax);
     this.#poll = new OrderPoll({ wire: parts.wire, calls: this.#calls, followed: this.#followed, ordersMax: parts.limits.pollOrdersMax });
     this.#madeMs = parts.clock.monotonicMs();

@@ -1,6 +1,8 @@
 /**
- * Calls to a broker: each with a deadline and through its breaker, at most so many at a time, counted by outcome.
+ * Calls to a broker: each with a deadline, at most so many at a time, counted by outcome.
  *
+ * Questions that nobody else guards go through the breaker here. Orders, cancels and look-ups of orders do not: the executor
+ * takes them through the same breaker as whole steps, and lets cancels and look-ups through an open one.
  * Owns: counters. Path: cold.
  */
 import type { Clock } from "../../core/clock.ts";
@@ -12,6 +14,8 @@ import type { Redaction } from "./redaction.ts";
 import { unknown, type BrokerWire, type WireAnswer, type WireUnknown } from "./wire.ts";
 
 export type CallName = "open" | "check" | "place" | "cancel" | "find" | "poll" | "positions" | "account";
+
+const GUARDED_BY_CALLER: readonly CallName[] = ["place", "cancel", "find"];
 
 export interface CallLimits {
   /** Milliseconds for one call. */
@@ -41,7 +45,7 @@ class UnknownOutcome extends BrokerError {
   }
 }
 
-export class BrokerCalls {
+export class WireCalls {
   readonly #parts: CallParts;
   readonly #counts = new Map<string, { readonly call: CallName; readonly outcome: string; count: number }>();
   #underWay = 0;
@@ -63,7 +67,7 @@ export class BrokerCalls {
   samples(): MetricSample[] {
     const { broker } = this.#parts.wire;
     return [...this.#counts.values()].map(({ call, outcome, count }) => ({
-      name: "ticker_broker_calls_total", help: "Calls to a broker by outcome", type: "counter", labels: { broker, call, outcome }, value: count,
+      name: "ticker_broker_requests_total", help: "Requests to a broker by what their answers prove", type: "counter", labels: { broker, call, outcome }, value: count,
     }));
   }
 
@@ -74,6 +78,7 @@ export class BrokerCalls {
     }
     this.#underWay++;
     try {
+      if (GUARDED_BY_CALLER.includes(name)) return this.#clean(await this.#inTime(name, run));
       return await breaker.run(async () => {
         const answer = this.#clean(await this.#inTime(name, run));
         if (answer.type === "unknown" && !answer.isThrottled) throw new UnknownOutcome(answer);
