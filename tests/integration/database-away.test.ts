@@ -15,14 +15,13 @@ const WINDOW_MS = "5000";
 
 describe.skipIf(inject("postgres") === "")("a service on Postgres", () => {
   let proxy: TcpProxy;
-  let drop: () => Promise<void>;
+  let made: Awaited<ReturnType<typeof newServerDatabase>>;
   let service: RunningService;
   let admin: RestClient;
   let client: StreamClient;
 
   beforeAll(async () => {
-    const made = await newServerDatabase(inject("postgres"));
-    drop = made.drop;
+    made = await newServerDatabase(inject("postgres"));
     const url = new URL(made.url);
     proxy = await tcpProxy(url.hostname, Number(url.port));
     url.host = `127.0.0.1:${proxy.port}`;
@@ -38,7 +37,7 @@ describe.skipIf(inject("postgres") === "")("a service on Postgres", () => {
     client.close();
     await service.stop();
     await proxy.close();
-    await drop();
+    await made.drop();
   });
 
   /** A write, and how long its answer took. */
