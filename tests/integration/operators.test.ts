@@ -169,19 +169,20 @@ describe("breakers and emergency keys of a running service", () => {
   });
 });
 
-it("logs more for a time", async () => {
+it("logs more for a time", async ({ onTestFinished }) => {
   const service = await startService({ env: { BOOTSTRAP_API_KEYS: BOOTSTRAP, RATE_LIMITS: "off" } });
+  onTestFinished(async () => void await service.stop());
   const admin = restClient(service.page, KEYS.admin);
   expect(await admin.send("PUT", "/v1/admin/log-level", { level: "error", ttl_s: 0.5 })).toMatchObject({ status: 200, body: { level: "error", ttl_s: 0.5 } });
   await admin.get("/health");
   await service.said(/the log level is as it is set again/);
   expect((await admin.send("PUT", "/v1/admin/log-level", { level: "loud", ttl_s: 1 })).status).toBe(422);
   expect(itemsOf(await admin.get("/v1/admin/audit?limit=5")).map(({ action }) => action)).toEqual(expect.arrayContaining(["log_level.changed", "log_level.restored"]));
-  expect(await service.stop()).toBe(0);
 });
 
-it("drains: not ready first, then goodbye, then the end of the process", async () => {
+it("drains: not ready first, then goodbye, then the end of the process", async ({ onTestFinished }) => {
   const service = await startService({ env: { BOOTSTRAP_API_KEYS: BOOTSTRAP } });
+  onTestFinished(async () => void await service.stop());
   const admin = restClient(service.page, KEYS.admin);
   const { client } = await join(service, KEYS.read);
   expect(await admin.send("POST", "/v1/admin/drain", { reason: "new version" })).toMatchObject({ status: 202, body: { status: "draining" } });
@@ -191,5 +192,4 @@ it("drains: not ready first, then goodbye, then the end of the process", async (
   expect(await client.next((m) => m.type === "goodbye")).toMatchObject({ reason: "draining" });
   expect(await client.closed()).toBe(1012);
   expect(await service.exited).toBe(0);
-  await service.stop();
 });

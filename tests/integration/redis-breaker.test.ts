@@ -8,9 +8,13 @@ import { startService } from "../support/start-service.ts";
 
 const KEY = `tk_admin${"a".repeat(32)}`;
 
-it.skipIf(inject("postgres") === "" || inject("redis") === "")("opens by order; requests are still limited and answered, and health says so", async () => {
+it.skipIf(inject("postgres") === "" || inject("redis") === "")("opens by order; requests are still limited and answered, and health says so", async ({ onTestFinished }) => {
   const database = await newServerDatabase(inject("postgres"));
   const service = await startService({ env: { DATABASE_URL: database.url, REDIS_URL: inject("redis"), BOOTSTRAP_API_KEYS: `admin:${KEY}` } });
+  onTestFinished(async () => {
+    await service.stop();
+    await database.drop();
+  });
   const admin = restClient(service.page, KEY);
   const redis = async () => itemsOf(await admin.get("/v1/admin/breakers")).find(({ name }) => name === "redis");
   expect(await redis()).toMatchObject({ state: "closed" });
@@ -23,6 +27,4 @@ it.skipIf(inject("postgres") === "" || inject("redis") === "")("opens by order; 
   expect(limited.body["dependencies"]).toContainEqual(expect.objectContaining({ name: "breakers", status: "degraded", detail: "redis open" }));
   expect((await admin.get("/health/readiness")).status).toBe(200);
   expect(await admin.send("POST", "/v1/admin/breakers/redis/reset")).toMatchObject({ status: 200, body: { state: "closed" } });
-  expect(await service.stop()).toBe(0);
-  await database.drop();
 });
