@@ -9,6 +9,7 @@ import type { StoredKey } from "../ports/storage.ts";
 import { KEY_KINDS, type KeyKind, type KeyService } from "../services/key-service.ts";
 import { actorOf } from "./guard.ts";
 import type { HttpContext } from "./problem.ts";
+import { reasonOf } from "./reason.ts";
 import { type Api, JSON_OF, PROBLEM } from "./route.ts";
 
 export interface KeyRoutesDeps {
@@ -87,11 +88,6 @@ export function mountKeys(api: Api, { keys, keyGraceMs }: KeyRoutesDeps): void {
     const { key, stored, graceEnds } = await keys.rotate(c.req.valid("param").id, graceS === undefined ? keyGraceMs : graceS * 1000, actorOf(c), reasonOf(c));
     return c.json({ ...shown(stored, keys.now()), key, grace_ends_at: graceEnds }, 200);
   });
-}
-
-/** The reason of an administrator, from `X-Reason`; null when there is none. */
-function reasonOf(c: HttpContext): string | null {
-  return c.req.header("x-reason") ?? null;
 }
 
 function shown(key: StoredKey, now: number): z.infer<typeof KeySchema> {

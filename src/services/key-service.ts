@@ -65,7 +65,7 @@ export class KeyService implements Component, KeyCheck, MetricSource {
   #poll: Timer | null = null;
   #refreshing: Promise<void> = Promise.resolve();
   #failures = 0;
-  #lastFailure = "";
+  #isStoreAway = false;
 
   constructor(deps: KeyServiceDeps) {
     this.#deps = deps;
@@ -169,12 +169,12 @@ export class KeyService implements Component, KeyCheck, MetricSource {
   async #refresh(): Promise<void> {
     try {
       this.#take(await this.#deps.store.usable(this.#deps.clock.nowMicros()));
-      this.#lastFailure = "";
+      if (this.#isStoreAway) this.#deps.log.info({}, "the key store can be read again");
+      this.#isStoreAway = false;
     } catch (error) {
       this.#failures++;
-      const reason = messageOf(error);
-      if (reason !== this.#lastFailure) this.#deps.log.error({ reason }, "the key store cannot be read; the keys stay as they were");
-      this.#lastFailure = reason;
+      if (!this.#isStoreAway) this.#deps.log.error({ reason: messageOf(error) }, "the key store cannot be read; the keys stay as they were");
+      this.#isStoreAway = true;
     }
   }
 

@@ -62,7 +62,7 @@ export class RuntimeState implements Component, MetricSource {
   #isPolling = false;
   /** The store failed during a change: it may have taken place. */
   #isUncertain = false;
-  #lastFailure = "";
+  #isLogAway = false;
   #changes = 0;
   #conflicts = 0;
   #overflowed = 0;
@@ -238,7 +238,7 @@ export class RuntimeState implements Component, MetricSource {
 
   #take(found: SettingsRevision): void {
     this.#isUncertain = false;
-    this.#lastFailure = "";
+    this.#isLogAway = false;
     if (found.revision === this.#current.revision) return;
     this.#current = this.#snapshotOf(found);
     for (const listener of this.#listeners) listener(this.#current);
@@ -259,9 +259,8 @@ export class RuntimeState implements Component, MetricSource {
     this.#isPolling = true;
     this.#line = this.#line.then(() => this.#read()).catch((error: unknown) => {
       this.#failures++;
-      const reason = messageOf(error);
-      if (reason !== this.#lastFailure) this.#deps.log.error({ reason }, "the settings log cannot be read; the settings stay as they were");
-      this.#lastFailure = reason;
+      if (!this.#isLogAway) this.#deps.log.error({ reason: messageOf(error) }, "the settings log cannot be read; the settings stay as they were");
+      this.#isLogAway = true;
     }).finally(() => {
       this.#isPolling = false;
     });
