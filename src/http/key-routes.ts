@@ -104,7 +104,7 @@ function kindOf(scope: KeyKind | undefined, scopes: readonly KeyKind[] | undefin
   if (scope !== undefined) return scope;
   const given = scopes ?? [];
   const highest = RANK.filter((kind) => given.includes(kind)).at(-1) ?? "read";
-  if (highest === "trade" && given.includes("publish")) throw new ValidationError([{ path: "body.scopes", message: "publish is included in admin alone: create a key of its own for it" }]);
+  if (highest === "trade" && given.includes("publish")) throw new ValidationError([{ path: "body.scopes", message: "expected publish alone or admin, which includes it: create a key of its own for publish" }]);
   return highest;
 }
 
