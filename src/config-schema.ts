@@ -186,7 +186,7 @@ const accessSettings = {
   TICKER_HTTP_CONNECTIONS_MAX: count(10_000, 1, 1_000_000, "HTTP connections at a time; beyond it they are closed at once."),
   WEBHOOK_ALLOWED_HOSTS: setting("", "", read.listOf(read.hostAndPort), `host:port that webhooks may go to by http. ${LATER}`),
   WEBHOOK_RETRY_SCHEDULE: setting("5s,5min,30min,2h,5h,10h,14h,20h,24h", "durations", read.listOf(read.duration), `Waits before each retry of a webhook. ${LATER}`),
-  PAPER_BALANCE: setting("1000000", "quote currency", read.decimalNumber(0, 1e15), `Paper account of an owner. ${LATER}`),
+  PAPER_BALANCE: setting("1000000", "quote currency", read.decimalNumber(0, 1e15), "What an owner's paper account begins with, of each quote currency."),
 };
 
 const secret = (about: string) => setting("", "", read.optional(read.plainText("a credential")), about, true);
@@ -224,8 +224,37 @@ const brokerSettings = {
   TICKER_KITE_PRODUCT: setting("CNC", "", read.oneOf(["CNC", "NRML", "MIS"]), "Delivery, overnight futures and options, or intraday."),
 };
 
+/** Orders, batches and the paper broker. */
+const tradingSettings = {
+  TICKER_BATCH_LEGS_MAX: count(20, 1, 1000, "Orders of a batch.", "orders"),
+  TICKER_BATCH_TIMEOUT_MS: millis(30_000, 1, 600_000, "A batch whose request has no timeout_ms sends no leg after this time."),
+  TICKER_BATCH_TIMEOUT_MAX_MS: millis(120_000, 1, 600_000, "Largest timeout_ms of a request."),
+  TICKER_BATCHES_RUNNING_MAX: count(200, 1, 100_000, "Batches and single orders under way; beyond it 503.", "batches"),
+  TICKER_ORDER_PLACE_TIMEOUT_MS: millis(15_000, 1, 600_000, "An order that the broker does not answer within this time has an unknown outcome."),
+  TICKER_ORDER_CANCEL_TIMEOUT_MS: millis(15_000, 1, 600_000, "The same for a request to cancel."),
+  TICKER_ORDER_FIND_TIMEOUT_MS: millis(15_000, 1, 600_000, "The same for a look-up and for the checks before an order."),
+  TICKER_ORDER_LOOKUPS_MAX: count(12, 2, 1000, "Look-ups of an order whose outcome is unknown, before a decision.", "look-ups"),
+  TICKER_ORDER_LOOKUP_DELAY_MS: millis(250, 1, 600_000, "Before the second look-up; doubled before each further one, up to eight times."),
+  TICKER_ORDER_ABSENT_SETTLE_MS: millis(5000, 0, 600_000, "A broker's 'no such order' is believed this long after the order was sent, and when it was said twice."),
+  TICKER_ROLLBACK_CANCELS_MAX: count(3, 1, 100, "Requests to cancel one leg of a rollback.", "requests"),
+  TICKER_ROLLBACK_DELAY_MS: millis(500, 1, 600_000, "Before another such request."),
+  TICKER_ROLLBACK_MAX_MS: millis(60_000, 1, 3_600_000, "A rollback that takes longer tries everything that is left once."),
+  TICKER_IDEMPOTENCY_KEEP_MS: millis(86_400_000, 1000, 2_592_000_000, "Idempotency keys and their answers are kept this long."),
+  TICKER_ORDER_EVENTS_KEEP_MS: millis(2_592_000_000, 1000, 31_536_000_000, "Events of orders, for resuming the channel orders, are kept this long."),
+  TICKER_ORDER_PRUNE_MS: millis(600_000, 10, 86_400_000, "What is too old of both is removed this often."),
+  TICKER_BATCH_RESUME_MS: millis(2000, 10, 600_000, "Batches that an absent database interrupted are taken up again this often."),
+  TICKER_ORDER_RECONCILE_MS: millis(30_000, 10, 3_600_000, "Orders whose state is not known are looked up this often."),
+  TICKER_TRADING_STOP_MS: millis(2000, 0, 600_000, "A stop waits this long for calls to the broker that are under way."),
+  TICKER_PAPER_MAKER_FEE: setting("0", "of price times quantity", read.decimalNumber(0, 0.1), "Fee of the paper broker for an order that rested; up to 6 decimals."),
+  TICKER_PAPER_TAKER_FEE: setting("0", "of price times quantity", read.decimalNumber(0, 0.1), "The same for one that did not."),
+  TICKER_PAPER_OPEN_PER_OWNER_MAX: count(1000, 1, 1_000_000, "Open paper orders of an owner.", "orders"),
+  TICKER_PAPER_OPEN_MAX: count(100_000, 1, 10_000_000, "Open paper orders in all.", "orders"),
+  TICKER_PAPER_RETRY_MS: millis(500, 10, 600_000, "From a write of the paper broker that failed to the next try."),
+  TICKER_PAPER_CURRENCY: setting("USD", "", read.plainText("a currency"), "What the paper broker is paid in for instruments that are no pair."),
+};
+
 /** Every variable by name, in the order of `--help`. */
-export const schema = z.object({ ...processSettings, ...feedSettings, ...streamSettings, ...marketSettings, ...accessSettings, ...brokerSettings });
+export const schema = z.object({ ...processSettings, ...feedSettings, ...streamSettings, ...marketSettings, ...accessSettings, ...brokerSettings, ...tradingSettings });
 
 /** The values as read, one per variable. */
 export type Settings = z.output<typeof schema>;

@@ -7,6 +7,7 @@ import type { StreamOptions } from "./compose/stream-options.ts";
 import { type BrokerConfig, brokerOf, faultsOfBroker } from "./config-broker.ts";
 import { type BootstrapKey, type FeedName, withoutSpeed } from "./config-readers.ts";
 import { metaOf, schema, type SettingName, type Settings } from "./config-schema.ts";
+import { tradingOf, type TradingConfig } from "./config-trading.ts";
 import { ConfigurationError } from "./core/errors.ts";
 import type { BreakerLimits } from "./ports/breakers.ts";
 
@@ -72,8 +73,9 @@ export interface Config {
   readonly stream: Omit<StreamOptions, "keys" | "memory" | "trips" | "settings">;
   /** Where orders go. */
   readonly broker: BrokerConfig;
+  readonly trading: TradingConfig;
   /** Of parts to come; checked already. */
-  readonly later: Pick<Settings, "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE" | "PAPER_BALANCE">;
+  readonly later: Pick<Settings, "WEBHOOK_ALLOWED_HOSTS" | "WEBHOOK_RETRY_SCHEDULE">;
 }
 
 /** The machine as the defaults see it. */
@@ -251,9 +253,10 @@ function configOf(s: Settings, machine: Machine): Config {
     carriedSubscriptionsMax: s.TICKER_CARRIED_SUBSCRIPTIONS_MAX,
     stream: streamOf(s, machine),
     broker: brokerOf(s),
+    trading: tradingOf(s),
     later: {
       WEBHOOK_ALLOWED_HOSTS: s.WEBHOOK_ALLOWED_HOSTS,
-      WEBHOOK_RETRY_SCHEDULE: s.WEBHOOK_RETRY_SCHEDULE, PAPER_BALANCE: s.PAPER_BALANCE,
+      WEBHOOK_RETRY_SCHEDULE: s.WEBHOOK_RETRY_SCHEDULE,
     },
   };
 }

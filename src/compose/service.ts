@@ -27,6 +27,7 @@ import { createMarket } from "./market.ts";
 import { createRegistry, type Registry } from "./registry.ts";
 import { createSettings } from "./settings.ts";
 import { StreamHost } from "./stream-host.ts";
+import { createTrading } from "./trading.ts";
 
 /** What the one who started it needs. */
 export interface Service {
@@ -62,6 +63,7 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const { keys } = control;
   const market = createMarket({ config, clock, log: log.log, database: control.backing.database });
   const settings = createSettings({ config, clock, log: log.log, ...control.backing });
+  const trading = createTrading({ config, clock, log: log.log, database: control.backing.database, breakers: control.breakers, market: market.copy, isEnabled: () => settings.state.current().typed.ordersEnabled });
   const registry: Registry = createRegistry({ config, clock, log: log.log, backing: control.backing, values: market.copy, order: (order) => stream.orderFeeds(order) });
   const stream: StreamHost = new StreamHost({
     entry: options.streamEntry ?? new URL("./stream.ts", import.meta.url),
@@ -88,17 +90,17 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const renderer = new MetricsRenderer();
   const metrics = async () => {
     const report = await stream.report();
-    return renderer.render([...stream.samples(), ...control.samples(), ...settings.samples(), ...operators.samples(), ...market.samples(), ...registry.samples(), ...tickets.samples(), ...sweep.samples(), ...http.samples(), ...(report?.samples ?? [])]);
+    return renderer.render([...stream.samples(), ...control.samples(), ...settings.samples(), ...operators.samples(), ...market.samples(), ...trading.samples(), ...registry.samples(), ...tickets.samples(), ...sweep.samples(), ...http.samples(), ...(report?.samples ?? [])]);
   };
   const http = new HttpServer(createHttpApp({
     ...control.http, ...operators.http, clock, banner: settings.banner, onRefusedKey: (refused) => settings.audit.failed(refused), allowedOrigins: config.stream.fanout.allowedOrigins, health, tickets, metrics, trustedProxies: new AddressSet(config.stream.fanout.trustedProxies), log: log.log, version: VERSION,
     metricsAllow: new AddressSet(config.metricsAllow), isKeylessAllowed: !config.isProduction, streamPort: () => stream.port(),
     publicStreamUrl: config.publicStreamUrl, bodyBytesMax: config.httpBodyBytesMax,
-  }, (api) => mountRoutes(api, { ...control.http, ...settings.http, ...registry.http, ...operators.http, health, version: VERSION, ...market.http(() => stream.report(), () => health.uptimeMs()), keyGraceMs: config.keyGraceMs })), {
+  }, (api) => mountRoutes(api, { ...control.http, ...settings.http, ...registry.http, ...trading.http, ...operators.http, health, version: VERSION, ...market.http(() => stream.report(), () => health.uptimeMs()), keyGraceMs: config.keyGraceMs })), {
     host: config.stream.host, port: config.httpPort, headersMs: config.httpHeadersMs, requestMs: config.httpRequestMs,
     connectionsMax: config.httpConnectionsMax, clock,
   });
-  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), ...control.parts, ...settings.parts, ...operators.parts, ...market.parts, ...registry.parts, http, stream];
+  const parts = [new FolderLock(config.dataDir), sweep, portsFree(config), ...control.parts, ...settings.parts, ...operators.parts, ...market.parts, ...registry.parts, trading.broker, http, stream, trading.executor];
   return {
     app: new App({ parts, health, log: log.log }), log,
     urls: () => ({ page: `http://${shownHost(config)}:${http.port()}`, stream: `ws://${shownHost(config)}:${stream.port() ?? config.stream.streamPort}/v1/stream` }),

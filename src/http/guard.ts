@@ -42,7 +42,7 @@ export class Guard {
    * Key, scope, limit; then the request has its `grant`. An emergency key must say why with every use, which is recorded.
    * @throws {AuthenticationError} {@link AuthorisationError} {@link RateLimitError} {@link ValidationError} without the reason of an emergency key
    */
-  async enter(c: HttpContext, { scope, limit, isKeyless }: RouteRules): Promise<void> {
+  async enter(c: HttpContext, { scope, limit, limitOf, isKeyless }: RouteRules): Promise<void> {
     if (scope === null || isKeyless?.(c) === true) {
       c.set("grant", null);
       if (limit !== "exempt") await this.#use(c, "anonymous", null);
@@ -54,7 +54,7 @@ export class Guard {
       throw new AuthorisationError(`this needs the scope ${scope}; the key has ${grant.scopes.join(", ")}`);
     }
     c.set("grant", grant);
-    if (limit !== "exempt") await this.#use(c, limit, grant);
+    if (limit !== "exempt") await this.#use(c, await limitOf?.(c, grant) ?? limit, grant);
     if (grant.isBreakglass) await this.#deps.breakglass.used(actorOf(c), c.req.method, c.req.path, requiredReasonOf(c));
   }
 

@@ -1,7 +1,7 @@
 /**
  * What a route asks of a request before its handler: key, scope and budget.
  */
-import type { Scope } from "../ports/access.ts";
+import type { Grant, Scope } from "../ports/access.ts";
 import type { LimitName } from "../ports/limits.ts";
 import type { HttpContext } from "./problem.ts";
 
@@ -13,6 +13,8 @@ export interface RouteRules {
    * `default`, and `charges`: only changes that took effect are charged, in their transaction.
    */
   readonly limit: LimitName | "exempt";
+  /** Another budget than `limit` for some requests; looked at after key and scope. */
+  readonly limitOf?: (c: HttpContext, grant: Grant) => Promise<LimitName>;
   /** Budget that a change costs which takes effect; the handler charges it. */
   readonly charges?: LimitName;
   /** Requests that need no key although the route does: they use `anonymous`, and their handler sees no grant. */

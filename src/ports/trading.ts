@@ -91,8 +91,8 @@ export interface Trading {
   postBatch(posted: PostedOrders, trader: Trader): Promise<TradingAnswer>;
   /** One order; null key: it has none. */
   postOrder(posted: Omit<PostedOrders, "key"> & { readonly key: string | null }, trader: Trader): Promise<TradingAnswer>;
-  /** The report as it is now. @throws {NotFoundError} */
-  batch(id: string, trader: Trader): Promise<BatchReport>;
+  /** The report as it is now, a {@link BatchReport} as JSON text. @throws {NotFoundError} */
+  batch(id: string, trader: Trader): Promise<string>;
   /** @throws {NotFoundError} */
   order(id: string, trader: Trader): Promise<OrderResource>;
   /** Newest first, with the position of the owner's events from before the list was read. */

@@ -5,6 +5,7 @@
  * leg, in one statement, before that leg is handed over. Runs on: main thread, one run per batch.
  */
 import type { Clock } from "../core/clock.ts";
+import type { Micros } from "../core/time.ts";
 import { unreachable } from "../core/types.ts";
 import type { CancelOutcome, PlaceOutcome } from "../ports/broker.ts";
 import type { Batch, BatchStore, Order, OrderFault, OrderStore, StoredAnswer } from "../ports/orders.ts";
@@ -59,6 +60,9 @@ export class BatchRun {
   readonly #cancelTried = new Set<number>();
   /** Milliseconds that the broker asked to wait, by leg. */
   readonly #asked = new Map<number, number>();
+  /** When legs were handed over; those of an earlier process before this run began. */
+  readonly #handedAt = new Map<number, Micros>();
+  readonly #beganAt: Micros;
   #rollbackBeganMs: number | null = null;
   /** Legs in parallel change one after another. */
   #line: Promise<unknown> = Promise.resolve();
@@ -68,6 +72,7 @@ export class BatchRun {
     this.#batch = batch;
     this.#legs = [...legs];
     this.#deps = deps;
+    this.#beganAt = deps.clock.nowMicros();
   }
 
   get orderIds(): readonly string[] {
@@ -149,6 +154,7 @@ export class BatchRun {
 
   async #placeOne(index: number, isParallel: boolean): Promise<void> {
     const leg = this.#leg(index);
+    this.#handedAt.set(index, this.#deps.clock.nowMicros());
     const outcome = await this.#calls(leg).place(leg, Math.max(this.#leftMs(), PLACE_MIN_MS), (late) => {
       const input = inputOf(late);
       if (input !== null) this.#deps.onLate(leg.id, input);
@@ -168,7 +174,7 @@ export class BatchRun {
     await Promise.all(indexes.map(async (index) => {
       const leg = this.#leg(index);
       const input = await lookUp(leg, this.#calls(leg), {
-        ...this.#deps, askedMs: this.#asked.get(index) ?? 0, lookupsMax: this.#isLate() ? 1 : this.#deps.limits.lookupsMax, isHeard: () => this.#heard.has(leg.id),
+        ...this.#deps, askedMs: this.#asked.get(index) ?? 0, handedAt: this.#handedAt.get(index) ?? this.#beganAt, lookupsMax: this.#isLate() ? 1 : this.#deps.limits.lookupsMax, isHeard: () => this.#heard.has(leg.id),
       });
       if (input === "used_up") this.#lookedUp.add(index);
       else if (input !== null) await this.#inLine(() => this.#change(index, input, "broker.find"));

@@ -2,6 +2,7 @@
  * Finds out by its id what became of an order whose outcome is unknown, within bounds.
  */
 import type { Clock } from "../core/clock.ts";
+import type { Micros } from "../core/time.ts";
 import type { Order, OrderFault } from "../ports/orders.ts";
 import type { BrokerCalls } from "./broker-calls.ts";
 import type { TradingLimits } from "./limits.ts";
@@ -13,6 +14,8 @@ export interface LookUpDeps {
   readonly lookupsMax: number;
   /** Milliseconds that the broker asked to wait. */
   readonly askedMs: number;
+  /** When it was handed over at the latest, as far as this process knows. */
+  readonly handedAt: Micros;
   readonly isStopping: () => boolean;
   readonly pause: (ms: number) => Promise<void>;
   /** The broker has told by itself meanwhile. */
@@ -25,9 +28,12 @@ const DELAY_FACTOR_MAX = 8;
 
 export const NOT_AT_BROKER: OrderFault = { code: "not_at_broker", message: "the broker has no such order: what was sent did not arrive" };
 
-/** Whether a "no such order" counts: not of an order that the broker had, and not while what was sent may be on its way. */
-export function isAbsenceSettled(order: Order, nowMicros: number, absentSettleMs: number): boolean {
-  return order.brokerOrderId === null && order.sentAt !== null && nowMicros - order.sentAt >= absentSettleMs * 1000;
+/**
+ * Whether a "no such order" counts: not of an order that the broker had, and not while what was sent may be on its way.
+ * @param handedAt when it was handed over at the latest; writing the mark "sent" before that takes time too
+ */
+export function isAbsenceSettled(order: Order, handedAt: Micros, now: Micros, absentSettleMs: number): boolean {
+  return order.brokerOrderId === null && now - handedAt >= absentSettleMs * 1000;
 }
 
 /** Null: it is not needed any more, or the process ends; `used_up`: still nobody knows. */
@@ -47,8 +53,8 @@ export async function lookUp(order: Order, calls: BrokerCalls, deps: LookUpDeps)
     }
     absent++;
     const now = clock.nowMicros();
-    if (absent >= ABSENT_ANSWERS && isAbsenceSettled(order, now, limits.absentSettleMs)) return { type: "refuse", why: NOT_AT_BROKER };
-    if (order.sentAt !== null) delayMs = Math.max(delayMs, limits.absentSettleMs - (now - order.sentAt) / 1000);
+    if (absent >= ABSENT_ANSWERS && isAbsenceSettled(order, deps.handedAt, now, limits.absentSettleMs)) return { type: "refuse", why: NOT_AT_BROKER };
+    delayMs = Math.max(delayMs, limits.absentSettleMs - (now - deps.handedAt) / 1000);
   }
   return "used_up";
 }

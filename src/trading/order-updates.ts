@@ -5,6 +5,7 @@
  */
 import { type Clock, type Timer, wait } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
+import { type Micros, micros } from "../core/time.ts";
 import type { Order, OrderState, OrderStore } from "../ports/orders.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
 import type { BrokerCalls } from "./broker-calls.ts";
@@ -44,6 +45,7 @@ export class OrderUpdates implements MetricSource {
   #sweeping: Promise<void> | null = null;
   #retry: Timer | null = null;
   #sweeps: Timer | null = null;
+  readonly #startedAt: Micros;
   #isStopped = false;
   #isSweepOfAllDue = true;
   #taken = 0;
@@ -53,6 +55,7 @@ export class OrderUpdates implements MetricSource {
 
   constructor(deps: OrderUpdatesDeps) {
     this.#deps = deps;
+    this.#startedAt = deps.clock.nowMicros();
   }
 
   /** Looks up every open order, then from time to time those whose state is not known. */
@@ -192,7 +195,7 @@ export class OrderUpdates implements MetricSource {
     const found = await calls.find(order);
     if (isRunning(order.id)) return;
     if (found.type === "found") this.hear(order.id, { type: "report", order: found.order });
-    if (found.type !== "absent" || !isAbsenceSettled(order, clock.nowMicros(), limits.absentSettleMs)) return;
+    if (found.type !== "absent" || !isAbsenceSettled(order, micros(Math.max(order.sentAt ?? 0, this.#startedAt)), clock.nowMicros(), limits.absentSettleMs)) return;
     const count = (this.#absent.get(order.id) ?? 0) + 1;
     if (count >= ABSENT_ANSWERS) this.hear(order.id, { type: "refuse", why: NOT_AT_BROKER });
     else stillAbsent.set(order.id, count);

@@ -5,7 +5,7 @@ import type { Clock } from "../core/clock.ts";
 import { BrokerError, ConflictError, messageOf, NotFoundError } from "../core/errors.ts";
 import type { BrokerPosition } from "../ports/broker.ts";
 import type { BatchStore, Order, OrderStore } from "../ports/orders.ts";
-import type { BatchReport, OrderListQuery, OrderResource, PostedOrders, Trader, Trading, TradingAnswer } from "../ports/trading.ts";
+import type { OrderListQuery, OrderResource, PostedOrders, Trader, Trading, TradingAnswer } from "../ports/trading.ts";
 import { cancelInputs } from "./batch-run.ts";
 import type { BrokerCalls } from "./broker-calls.ts";
 import type { OrderDesk } from "./order-desk.ts";
@@ -23,8 +23,6 @@ export interface TradingServiceDeps {
   readonly clock: Clock;
   /** By id or by the venue's own spelling; null: unknown. */
   readonly symbolOf: (spelling: string) => string | null;
-  /** The report of a rejected batch, as it was kept. */
-  readonly readReport: (json: string) => BatchReport;
 }
 
 /** Others that change the same order at the same time lose or win; nobody can win so often. */
@@ -49,11 +47,11 @@ export class TradingService implements Trading {
     return this.#deps.desk.postOrder(posted, trader);
   }
 
-  async batch(id: string, trader: Trader): Promise<BatchReport> {
+  async batch(id: string, trader: Trader): Promise<string> {
     const loaded = await this.#deps.batches.load(id);
     if (loaded === null || loaded.batch.kind === "single" || !maySee(loaded.batch.owner, trader)) throw new NotFoundError(`there is no batch "${id.slice(0, 64)}"`);
-    if (loaded.report !== null) return this.#deps.readReport(loaded.report);
-    return reportOf({ id, mode: loaded.batch.mode, state: loaded.batch.state }, await this.#deps.orders.ofBatch(id));
+    if (loaded.report !== null) return loaded.report;
+    return JSON.stringify(reportOf({ id, mode: loaded.batch.mode, state: loaded.batch.state }, await this.#deps.orders.ofBatch(id)));
   }
 
   async order(id: string, trader: Trader): Promise<OrderResource> {

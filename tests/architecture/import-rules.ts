@@ -36,7 +36,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   fanout: LEFT_OF_FEATURES,
   services: LEFT_OF_FEATURES,
   trading: LEFT_OF_FEATURES,
-  http: [...LEFT_OF_FEATURES, "services", "trading"],
+  http: [...LEFT_OF_FEATURES, "services"],
   adapters: ["core", "market", "protocol", "ports"],
   compose: [...LEFT_OF_FEATURES, "feeds", "ingest", "fanout", "services", "trading", "http", "adapters", "config", "app"],
   cli: ["config", "core", "market", "protocol", "ports", "adapters", "services", "feeds"],
