@@ -13,6 +13,9 @@ import { unreachable } from "../core/types.ts";
 import type { Breakers } from "../ports/breakers.ts";
 import type { Logger } from "../ports/telemetry.ts";
 
+/** Binance: "recvWindow must be less than 60000". */
+const VALID_MAX_MS = 59_000;
+
 type RemoteConfig = Exclude<BrokerConfig, { kind: "paper" }>;
 
 export interface RemoteBrokerDeps {
@@ -33,7 +36,7 @@ export function createRemoteBroker({ config, clock, breakers, log }: RemoteBroke
 function wireOf(config: RemoteConfig, clock: Clock): BrokerWire {
   switch (config.kind) {
     // What reaches the exchange later than we believe that it can is refused there.
-    case "ccxt": return new CcxtWire({ ...config, clock, validMs: Math.max(1000, Math.min(60_000, config.limits.settleMs)) });
+    case "ccxt": return new CcxtWire({ ...config, clock, validMs: Math.max(1000, Math.min(VALID_MAX_MS, config.limits.settleMs)) });
     case "alpaca": return new AlpacaWire({ ...config, clock });
     case "kite": return new KiteWire({ ...config, url: config.url ?? KITE_URL, clock });
     default: return unreachable(config);

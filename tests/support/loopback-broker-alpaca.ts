@@ -32,7 +32,7 @@ class AlpacaDialect implements Dialect {
 
   answer(heard: Heard, nowMs: number): Reply {
     const { method, path, query, headers } = heard;
-    if (headers["apca-api-key-id"] !== ALPACA_KEY || headers["apca-api-secret-key"] !== ALPACA_SECRET) return { status: 401, body: { message: "unauthorized." } };
+    if (headers["apca-api-key-id"] !== ALPACA_KEY || headers["apca-api-secret-key"] !== ALPACA_SECRET) return { status: 401, body: { message: `unauthorized: ${String(headers["apca-api-key-id"])} ${String(headers["apca-api-secret-key"])}` } };
     if (path === "/v2/account") return { status: 200, body: account() };
     if (path === "/v2/positions") return { status: 200, body: positions() };
     if (path === "/v2/orders" && method === "POST") return this.#place(JSON.parse(heard.body), nowMs);

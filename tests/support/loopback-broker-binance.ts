@@ -16,7 +16,8 @@ const SYMBOLS = [["BTC", "USDT"], ["ETH", "USDT"]] as const;
 
 class BinanceDialect implements Dialect {
   readonly ledger = new BrokerLedger("open");
-  readonly failure: Reply = { status: 503, body: { code: -1007, msg: "Timeout waiting for response from backend server. Send status unknown; execution status unknown." } };
+  /** A body that reads like a refusal proves nothing beside a 5xx. */
+  readonly failure: Reply = { status: 503, body: { code: -2010, msg: "This action is disabled on this account." } };
 
   kindOf({ method, path }: Heard): RequestKind | null {
     if (path !== "/api/v3/order") return null;
@@ -72,7 +73,7 @@ function signedPart({ query, body }: Heard): { readonly text: string; readonly s
 
 function signatureFault(heard: Heard): Reply | null {
   const { text, signed } = signedPart(heard);
-  if (heard.headers["x-mbx-apikey"] !== BINANCE_KEY) return { status: 401, body: { code: -2014, msg: "API-key format invalid." } };
+  if (heard.headers["x-mbx-apikey"] !== BINANCE_KEY) return { status: 401, body: { code: -2014, msg: `API-key ${String(heard.headers["x-mbx-apikey"])} format invalid.` } };
   const [payload = "", signature = ""] = text.split("&signature=");
   if (createHmac("sha256", BINANCE_SECRET).update(payload).digest("hex") !== signature) return error(-1022, "Signature for this request is not valid.");
   const ageMs = systemClock.nowMicros() / 1000 - Number(signed.get("timestamp"));

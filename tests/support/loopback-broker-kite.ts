@@ -36,7 +36,7 @@ class KiteDialect implements Dialect {
   answer(heard: Heard, nowMs: number): Reply {
     const { method, path, headers } = heard;
     if (headers["x-kite-version"] !== "3" || headers.authorization !== `token ${KITE_KEY}:${KITE_TOKEN}`) {
-      return { status: 403, body: { status: "error", message: "Incorrect `api_key` or `access_token`.", error_type: "TokenException" } };
+      return { status: 403, body: { status: "error", message: `Incorrect \`api_key\` or \`access_token\`: ${headers.authorization ?? "none"}.`, error_type: "TokenException" } };
     }
     if (path === "/orders" && method === "GET") return success(this.ledger.orders.map((order) => this.#shown(order)));
     if (path === "/orders/regular" && method === "POST") return this.#place(heard, nowMs);

@@ -20,6 +20,9 @@ export const TAG_CHARACTERS_MAX = 20;
 const EXCHANGES: readonly string[] = ["nse", "bse", "nfo", "bfo", "cds", "bcd", "mcx"];
 const ORDER_TYPES = { market: "MARKET", limit: "LIMIT", stop: "SL-M", stop_limit: "SL" } as const;
 
+/** Refusals that are about what was asked, not about who asks. */
+const ABOUT_ORDERS: readonly string[] = ["input", "margin", "order", "holding"];
+
 export interface KiteOptions extends KiteAccess {
   /** CNC delivery, NRML overnight futures and options, MIS intraday. */
   readonly product: "CNC" | "NRML" | "MIS";
@@ -70,7 +73,8 @@ export class KiteWire implements BrokerWire {
   async checkFunds(requests: readonly BrokerRequest[]): Promise<WireAnswer<readonly (RequestFault & { readonly index: number })[]>> {
     const orders = requests.map((request) => Object.fromEntries(this.#form(request, null)));
     const [margin, funds] = [await this.#http.post("/margins/basket?consider_positions=true", orders), await this.#http.get("/user/margins")];
-    if (margin.type !== "ok") return margin.type === "refused" ? ok([{ index: 0, path: "", message: margin.reason }]) : margin;
+    if (margin.type === "refused" && ABOUT_ORDERS.includes(margin.code)) return ok(requests.map((_, index) => ({ index, path: "", message: `Kite refuses the orders together: ${margin.reason}` })));
+    if (margin.type !== "ok") return margin;
     if (funds.type !== "ok") return funds;
     const needed = decimalOf(memberOf(margin.value, "final"), "total");
     const isCommodity = requests.every(({ symbol }) => symbol.startsWith("mcx:"));

@@ -92,7 +92,7 @@ export class RemoteBroker implements Broker, MetricSource {
       const faults = requests.flatMap((request, index) => wire.faultsOf(request).map((fault) => ({ ...fault, index })));
       return faults.length > 0 ? Promise.resolve({ type: "ok", value: faults }) : wire.checkFunds(requests);
     });
-    return valueOf(answer, `check at ${this.broker}`);
+    return valueOf(answer, `check at ${this.broker}`).map((fault) => ({ ...fault, message: this.#parts.redaction.of(fault.message) }));
   }
 
   place(request: BrokerRequest): Promise<PlaceOutcome> {
