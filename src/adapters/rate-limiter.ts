@@ -90,6 +90,7 @@ export class RedisRateLimiter implements RateLimiter {
 
   samples(): MetricSample[] {
     return [
+      ...this.#redis.samples(),
       ...this.#insurance.samples().map((sample) => (sample.name === REFUSED ? { ...sample, value: sample.value + this.#refusedIn(sample) } : sample)),
       { name: "ticker_rate_limit_fallbacks_total", help: "Uses counted in this process because Redis was away", type: "counter", labels: {}, value: this.#fallbacks },
     ];

@@ -1,8 +1,8 @@
 /**
  * What every request gets before its route: ids, the client's address, a log that names them, and the fixed headers.
  *
- * Headers are set on Node's response, not on Hono's: through Hono each costs a `Headers` object more, and an answer made
- * anew would lose them.
+ * Headers are set on Node's response (lean-response.ts), not on Hono's: through Hono the first one costs a `Headers` object
+ * more, and an answer made anew would lose them.
  */
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";

@@ -2,13 +2,14 @@
  * The listening server of the HTTP app: time limits, malformed requests, and a stop that does not wait for idle clients.
  */
 import { randomUUID } from "node:crypto";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { getRequestListener, RequestError } from "@hono/node-server";
 import type { Clock } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
 import { messageOf, ResourceError } from "../core/errors.ts";
 import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
+import { LeanResponse } from "./lean-response.ts";
 import type { HttpApp } from "./server.ts";
 
 export interface HttpServerOptions {
@@ -38,7 +39,7 @@ const MALFORMED = [400, "Bad Request", "this is no HTTP request that can be read
 export class HttpServer implements Component, MetricSource {
   readonly name = "http";
   readonly #options: HttpServerOptions;
-  readonly #server: Server;
+  readonly #server: Server<typeof IncomingMessage, typeof LeanResponse>;
   readonly #app: HttpApp;
   #unreadable = 0;
   #turnedAway = 0;
@@ -46,9 +47,9 @@ export class HttpServer implements Component, MetricSource {
   constructor(app: HttpApp, options: HttpServerOptions) {
     this.#app = app;
     this.#options = options;
-    const limits = { headersTimeout: options.headersMs, requestTimeout: options.requestMs, connectionsCheckingInterval: 1000, maxHeaderSize: HEADERS_BYTES_MAX, requireHostHeader: false };
+    const settings = { ServerResponse: LeanResponse, headersTimeout: options.headersMs, requestTimeout: options.requestMs, connectionsCheckingInterval: 1000, maxHeaderSize: HEADERS_BYTES_MAX, requireHostHeader: false };
     const listener = getRequestListener(app.app.fetch, { errorHandler: (error) => this.#failed(error) });
-    const server = createServer(limits, (incoming, outgoing) => void listener(incoming, outgoing));
+    const server = createServer(settings, (incoming, outgoing) => void listener(incoming, outgoing));
     server.maxConnections = options.connectionsMax;
     server.on("clientError", (error: Error, socket) => this.#refuse(error, socket));
     server.on("drop", () => {

@@ -1,7 +1,10 @@
 /**
- * What of a request is checked before a route's schema sees it: known query parameters, a body of the right kind and size.
+ * The input of a route, checked whole before its handler: query, path, headers and body against their schemas.
+ *
+ * Done here and not by the framework's validators, which cost 11 µs a request more, stop at the first part with a fault and
+ * let unknown parameters and lax JSON through.
  */
-import type { RouteConfig } from "@hono/zod-openapi";
+import { type RouteConfig, z } from "@hono/zod-openapi";
 import { type InputFault, MalformedError, ValidationError } from "../core/errors.ts";
 import type { Scope } from "../ports/access.ts";
 import { hasBody, MediaTypeError, readBody } from "./request-body.ts";
@@ -12,7 +15,10 @@ const JSON_TYPE = /^application\/([a-z0-9.-]+\+)?json\s*(;|$)/i;
 /** Faults that one answer lists. */
 const FAULTS_MAX = 100;
 
+type Part = "query" | "param" | "header" | "json";
+
 export class InputCheck {
+  readonly #schemas: ReadonlyMap<Part, z.ZodType>;
   readonly #known: ReadonlySet<string>;
   readonly #takesJson: boolean;
   readonly #isBodyRequired: boolean;
@@ -22,6 +28,10 @@ export class InputCheck {
 
   /** @param bytesMax of a body */
   constructor({ request, path }: RouteConfig, scope: Scope | null, bytesMax: number) {
+    const parts: readonly (readonly [Part, unknown])[] = [
+      ["query", request?.query], ["param", request?.params], ["header", request?.headers], ["json", bodySchemaOf(request?.body?.content ?? {})],
+    ];
+    this.#schemas = new Map(parts.flatMap(([part, schema]) => (schema instanceof z.ZodType ? [[part, schema] as const] : [])));
     this.#isQueryStrict = scope !== null || path === "/data";
     this.#known = new Set(namesOf(request?.query));
     this.#takesJson = request?.body !== undefined;
@@ -29,43 +39,85 @@ export class InputCheck {
     this.#bytesMax = bytesMax;
   }
 
-  /** @throws {MalformedError} {@link ValidationError} {@link MediaTypeError} {@link BodyTooLargeError} */
+  /**
+   * The handler finds what the schemas made of the input in `c.req.valid`.
+   * @throws {MalformedError} {@link MediaTypeError} {@link BodyTooLargeError} when it cannot be read
+   * @throws {ValidationError} with every fault of every part
+   */
   async check(c: HttpContext): Promise<void> {
     const { incoming } = c.env;
-    this.#checkUrl(incoming.url ?? "");
-    if (this.#takesJson) await this.#checkJson(c);
+    const url = incoming.url ?? "";
+    if (url.includes("%00")) throw new MalformedError("the URL holds a NUL (%00); leave it out");
+    const faults: InputFault[] = [];
+    const query = queryOf(url);
+    if (this.#isQueryStrict) faults.push(...this.#unknownIn(query));
+    if (this.#schemas.has("query")) faults.push(...this.#take(c, "query", knownIn(query, this.#known)));
+    if (this.#schemas.has("param")) faults.push(...this.#take(c, "param", c.req.param()));
+    if (this.#schemas.has("header")) faults.push(...this.#take(c, "header", incoming.headers));
+    if (this.#takesJson) faults.push(...this.#take(c, "json", await this.#json(c)));
     else if (hasBody(incoming)) await readBody(incoming, this.#bytesMax);
+    if (faults.length > 0) throw new ValidationError(faults.slice(0, FAULTS_MAX));
   }
 
-  #checkUrl(url: string): void {
-    if (/%00/.test(url)) throw new MalformedError("the URL holds a NUL (%00); leave it out");
-    const start = url.indexOf("?");
-    if (start < 0 || !this.#isQueryStrict) return;
-    const names = new Set(new URLSearchParams(url.slice(start + 1)).keys());
-    const unknown = [...names].filter((name) => !this.#known.has(name));
+  /** Gives the handler what the schema makes of a part, or answers what is wrong with it. */
+  #take(c: HttpContext, part: Part, value: unknown): InputFault[] {
+    const schema = this.#schemas.get(part);
+    const read = schema?.safeParse(value);
+    if (read?.success === false) return faultsOf(part, read.error.issues);
+    const data: unknown = read?.data;
+    if (data !== undefined && data !== null) c.req.addValidatedData(part, data);
+    return [];
+  }
+
+  #unknownIn(query: Query): InputFault[] {
     const remedy = this.#known.size === 0 ? "there are none here" : `known are ${[...this.#known].join(", ")}`;
-    if (unknown.length > 0) throw new ValidationError(unknown.slice(0, FAULTS_MAX).map((name) => ({ path: `query.${name.slice(0, 100)}`, message: `unknown parameter; ${remedy}` })));
+    return [...query.keys()].filter((name) => !this.#known.has(name)).map((name) => ({ path: `query.${name.slice(0, 100)}`, message: `unknown parameter; ${remedy}` }));
   }
 
-  async #checkJson(c: HttpContext): Promise<void> {
+  async #json(c: HttpContext): Promise<unknown> {
     const { incoming } = c.env;
     const type = incoming.headers["content-type"];
-    if (!hasBody(incoming) && !this.#isBodyRequired) {
-      giveBody(c, "{}");
-      return;
-    }
+    if (!hasBody(incoming) && !this.#isBodyRequired) return given(c, {}, "{}");
     if (hasBody(incoming) && !JSON_TYPE.test(type ?? "")) {
       throw new MediaTypeError(`expected Content-Type: application/json, found ${type === undefined ? "none" : `"${type.slice(0, 100)}"`}`);
     }
     const bytes = await readBody(incoming, this.#bytesMax);
-    parseStrict(bytes);
-    giveBody(c, new TextDecoder().decode(bytes));
+    return given(c, parseStrict(bytes), new TextDecoder().decode(bytes));
   }
 }
 
-/** The schema's validator reads the body from here. */
-function giveBody(c: HttpContext, text: string): void {
+/** A handler whose body has no schema reads it itself, by `c.req.json()`. */
+function given(c: HttpContext, value: unknown, text: string): unknown {
   Object.assign(c.req.bodyCache, { text: Promise.resolve(text) });
+  return value;
+}
+
+/** Values of each parameter, in order. */
+type Query = ReadonlyMap<string, readonly string[]>;
+const NO_QUERY: Query = new Map();
+
+function queryOf(url: string): Query {
+  const start = url.indexOf("?");
+  if (start < 0) return NO_QUERY;
+  const query = new Map<string, string[]>();
+  for (const [name, value] of new URLSearchParams(url.slice(start + 1))) {
+    const values = query.get(name);
+    if (values) values.push(value);
+    else query.set(name, [value]);
+  }
+  return query;
+}
+
+/** As schemas take it: a text, or several when the parameter is there several times. */
+function knownIn(query: Query, known: ReadonlySet<string>): Readonly<Record<string, unknown>> {
+  const values: Record<string, unknown> = {};
+  for (const [name, texts] of query) if (known.has(name)) values[name] = texts.length === 1 ? texts[0] : texts;
+  return values;
+}
+
+function bodySchemaOf(content: Readonly<Record<string, unknown>>): unknown {
+  const [media] = Object.values(content);
+  return typeof media === "object" && media !== null && "schema" in media ? media.schema : undefined;
 }
 
 /** Names of the members of an object schema. */

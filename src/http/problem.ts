@@ -44,6 +44,9 @@ const TITLES: Readonly<Record<number, string>> = {
   501: "Not built yet", 502: "Upstream failed", 503: "Unavailable", 504: "Upstream timed out",
 };
 
+/** Characters of a detail. */
+const DETAIL_MAX = 2000;
+
 /** RFC 9110 title of a status that a problem may have. */
 export function titleOf(status: number): string {
   return TITLES[status] ?? "Failed";
@@ -63,7 +66,7 @@ export function answerError(c: HttpContext, error: AppError): Response {
   if (error instanceof RateLimitError && error.budget !== null) addBudget(c, { ...error.budget, remaining: 0 });
   if (error.status === 401) outgoing.setHeader("WWW-Authenticate", error.code === "invalid_key" ? 'Bearer error="invalid_token"' : "Bearer");
   const errors = error instanceof ValidationError ? { errors: error.errors } : {};
-  return answerProblem(c, { status: error.status, code: error.code, title: titleOf(error.status), detail: error.message, ...errors, members: error.members });
+  return answerProblem(c, { status: error.status, code: error.code, title: titleOf(error.status), detail: error.message.slice(0, DETAIL_MAX), ...errors, members: error.members });
 }
 
 /** Says where a durable budget stands, beside the limit that the request used. */

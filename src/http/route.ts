@@ -45,7 +45,18 @@ export class Api {
   /** Adds a route. The handler may throw AppErrors; input is checked against the schema before it. */
   add<R extends RouteConfig>(rules: RouteRules, config: R, handler: Handler<R>): void {
     this.#table.push({ ...rules, method: config.method.toUpperCase(), path: config.path, isBuilt: true });
-    this.app.openapi<R>(this.#checked(rules, config), handler);
+    const whole: RouteConfig = { ...config, ...documented(rules, config) };
+    const { middleware, ...documentation } = whole;
+    this.app.openAPIRegistry.registerPath(documentation);
+    const guard = this.#guard;
+    const input = new InputCheck(config, rules.scope, this.#bodyBytesMax);
+    const enter = createMiddleware<HttpEnvironment>(async (c, next) => {
+      await guard.enter(c, rules);
+      await input.check(c);
+      return next();
+    });
+    // Registered above, and checked by `input`: the framework gets the route without its schemas.
+    this.app.openapi<R>({ ...config, request: undefined, hide: true, middleware: middleware === undefined ? enter : [enter, ...[middleware].flat()] }, handler);
   }
 
   /** A route of the protocol that is not built: checks key, scope and limit, then answers 501. */
@@ -55,22 +66,9 @@ export class Api {
     const guard = this.#guard;
     const enter = createMiddleware<HttpEnvironment>(async (c, next) => {
       await guard.enter(c, rules);
-      await next();
+      return next();
     });
     this.app.openapi({ ...config, ...documented(rules, config), middleware: enter }, guard.notBuilt);
-  }
-
-  /** The route with its checks before the handler and with the answers that they give. */
-  #checked<R extends RouteConfig>(rules: RouteRules, config: R): R {
-    const guard = this.#guard;
-    const input = new InputCheck(config, rules.scope, this.#bodyBytesMax);
-    const enter = createMiddleware<HttpEnvironment>(async (c, next) => {
-      await guard.enter(c, rules);
-      await input.check(c);
-      await next();
-    });
-    const own = config.middleware === undefined ? [] : [config.middleware].flat();
-    return { ...config, ...documented(rules, config), middleware: [enter, ...own] };
   }
 }
 

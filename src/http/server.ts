@@ -2,7 +2,6 @@
  * The HTTP app: ids, fixed headers, CORS and error mapping around the routes. Routes of features are listed in routes.ts.
  */
 import { OpenAPIHono } from "@hono/zod-openapi";
-import { HTTPException } from "hono/http-exception";
 import type { Clock } from "../core/clock.ts";
 import { AppError, messageOf } from "../core/errors.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
@@ -12,11 +11,11 @@ import { type DocsRoutesDeps, mountDocs } from "./docs-routes.ts";
 import { Guard, type GuardDeps } from "./guard.ts";
 import { type HeaderDeps, identify } from "./headers.ts";
 import { type HealthRoutesDeps, mountHealth } from "./health-routes.ts";
-import { faultsOf } from "./input-check.ts";
 import { mountPage, type PageRoutesDeps } from "./page-routes.ts";
 import { mountPlanned } from "./planned-routes.ts";
 import { answerError, answerProblem, type HttpEnvironment, titleOf } from "./problem.ts";
 import { Api, type RouteEntry } from "./route.ts";
+import { StaticFirstRouter } from "./static-first-router.ts";
 import { mountTickets, type TicketRoutesDeps } from "./ticket-routes.ts";
 
 export interface HttpDeps extends GuardDeps, HeaderDeps, HealthRoutesDeps, PageRoutesDeps, TicketRoutesDeps, DocsRoutesDeps {
@@ -39,14 +38,7 @@ export interface HttpApp extends MetricSource {
 export function createHttpApp(deps: HttpDeps, mount: (api: Api) => void): HttpApp {
   const accessLog = new AccessLog(deps.clock);
   const counts: Counts = { refused: 0, failed: 0 };
-  const app = new OpenAPIHono<HttpEnvironment>({
-    defaultHook: (result, c) => {
-      if (result.success) return undefined;
-      const errors = faultsOf(result.target, result.error.issues);
-      const detail = errors.map(({ path, message }) => `${path}: ${message}`).join("; ").slice(0, DETAIL_MAX);
-      return answerProblem(c, { status: 422, code: "validation_failed", title: titleOf(422), detail, errors });
-    },
-  });
+  const app = new OpenAPIHono<HttpEnvironment>({ router: new StaticFirstRouter() });
   app.use(identify(deps, accessLog));
   if (deps.allowedOrigins.length > 0) for (const path of ["/v1/*", "/data"]) app.use(path, cors(deps.allowedOrigins));
   const guard = new Guard(deps);
@@ -68,8 +60,6 @@ function refuseUnlisted({ app, table }: Api): void {
   const strangers = app.routes.filter(({ method, path }) => method !== "ALL" && !listed.has(`${method} ${path}`));
   if (strangers.length > 0) throw new Error(`add these through Api.add: ${strangers.map(({ method, path }) => `${method} ${path}`).join(", ")}`);
 }
-
-const DETAIL_MAX = 2000;
 
 interface Counts {
   /** Failures below 500 that are thrown. */
@@ -96,14 +86,10 @@ function answerFailures(app: OpenAPIHono<HttpEnvironment>, guard: Guard, counts:
       c.get("log").warn({ code: error.code, reason: error.message, cause: messageOf(error.cause ?? ""), path: c.req.path }, "request failed");
       return answerError(c, error);
     }
-    if (error instanceof HTTPException) return answerProblem(c, { status: error.status, code: CODES[error.status] ?? "failed", title: titleOf(error.status), detail: error.message });
     c.get("log").error({ reason: messageOf(error), stack: error.stack, path: c.req.path }, "request failed");
     return answerProblem(c, { status: 500, code: "internal", title: titleOf(500), detail: "the failure was logged under this request_id" });
   });
 }
-
-/** Codes of what the framework refuses by itself. */
-const CODES: Readonly<Record<number, string>> = { 400: "malformed", 415: "unsupported_media_type" };
 
 /** Methods of the routes at this path, HEAD beside GET. */
 function methodsOf(app: OpenAPIHono<HttpEnvironment>, path: string): string[] {

@@ -118,11 +118,7 @@ function serverOf(name: "ours" | "bare", child: ChildProcess, ports: Pick<BenchS
       for (const { symbol, seq } of events) text += line(symbol, seq);
       sendLines(text);
     },
-    cpuSeconds() {
-      let nanoseconds = 0;
-      for (const task of readdirSync(`/proc/${pid}/task`)) nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "latin1").split(" ")[0]);
-      return nanoseconds / 1e9;
-    },
+    cpuSeconds: () => cpuSecondsOf(pid),
     rss: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]) * 1024,
     async stop() {
       isStopping = true;
@@ -134,6 +130,13 @@ function serverOf(name: "ours" | "bare", child: ChildProcess, ports: Pick<BenchS
       clean();
     },
   };
+}
+
+/** Processor time of all threads of a process so far. */
+export function cpuSecondsOf(pid: number): number {
+  let nanoseconds = 0;
+  for (const task of readdirSync(`/proc/${pid}/task`)) nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "latin1").split(" ")[0]);
+  return nanoseconds / 1e9;
 }
 
 function dial(port: number): Promise<Socket> {

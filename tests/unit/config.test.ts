@@ -99,7 +99,8 @@ describe("a fault", () => {
   it.each([
     ["HTTP_PORT", "-1"], ["HTTP_PORT", "65536"], ["SIM_EVENTS_PER_S", "0"], ["SIM_EVENTS_PER_S", "500001"], ["WORKERS", "0"], ["WORKERS", "65"], ["WORKERS", "two"],
     ["ALLOWED_ORIGINS", "https://a.example/"], ["ALLOWED_ORIGINS", "a.example"], ["TRUSTED_PROXIES", "10.0.0.0/33"], ["TRUSTED_PROXIES", "proxy"],
-    ["TICKER_METRICS_ALLOW", "::1/129"], ["KRAKEN_WS_URL", "https://h"], ["KRAKEN_REST_URL", "https://u:p@h"], ["RATE_LIMITS", "{"], ["RATE_LIMITS", '{"a":"fast"}'],
+    ["TICKER_METRICS_ALLOW", "::1/129"], ["KRAKEN_WS_URL", "https://h"], ["KRAKEN_REST_URL", "https://u:p@h"], ["RATE_LIMITS", "{"], ["RATE_LIMITS", '{"a":"1/min"}'],
+    ["RATE_LIMITS", '{"default":"fast"}'], ["RATE_LIMITS", '{"default":"0/min"}'], ["RATE_LIMITS", '{"default":5}'], ["RATE_LIMITS", "[]"],
     ["WEBHOOK_ALLOWED_HOSTS", "h"], ["WEBHOOK_RETRY_SCHEDULE", "5"], ["NODE_ENV", "prod"], ["TICKER_JUMP_BAND_PCT", "0"], ["STREAM_HEARTBEAT_MS", "1.5"],
   ])("names %s when it is %s", (name, text) => {
     expect(faultsOf({ [name]: text })[0]).toMatch(new RegExp(`^${name}: expected .*found`));
@@ -107,7 +108,7 @@ describe("a fault", () => {
 
   it.each([
     ["HTTP_PORT", "0"], ["HTTP_PORT", "65535"], ["SIM_EVENTS_PER_S", "1"], ["SIM_EVENTS_PER_S", "500_000"], ["WORKERS", "64"], ["WORKERS", "auto"],
-    ["ALLOWED_ORIGINS", "https://a.example,http://b:81"], ["TRUSTED_PROXIES", "10.0.0.0/8, ::1"], ["RATE_LIMITS", '{"orders.batch":"1000/min"}'], ["RATE_LIMITS", "off"],
+    ["ALLOWED_ORIGINS", "https://a.example,http://b:81"], ["TRUSTED_PROXIES", "10.0.0.0/8, ::1"], ["RATE_LIMITS", '{"orders.batch":"1000/min","admin.write.breakglass":"1/s","anonymous.hour":"999999999/h"}'], ["RATE_LIMITS", "off"],
     ["WEBHOOK_ALLOWED_HOSTS", "127.0.0.1:99"], ["WEBHOOK_RETRY_SCHEDULE", "1s,2s,5s"],
   ])("is not found in %s=%s", (name, text) => {
     expect(faultsOf({ [name]: text })).toEqual([]);
@@ -116,6 +117,7 @@ describe("a fault", () => {
   it.each([
     [{ HTTP_PORT: "9000", STREAM_PORT: "9000" }, /STREAM_PORT: 9000 is also HTTP_PORT/],
     [{ FEEDS: "push", HTTP_PORT: "8082" }, /PUSH_PORT: 8082 is also HTTP_PORT/],
+    [{ TICKER_HTTP_HEADERS_MS: "40000" }, /TICKER_HTTP_HEADERS_MS: 40000 is more than TICKER_HTTP_REQUEST_MS/],
     [{ TICKER_FRAME_BYTES_MAX: "200000" }, /TICKER_FRAME_BYTES_MAX: 200000 is more than TICKER_FRAME_BYTES_DROPPED/],
     [{ NODE_ENV: "production", RATE_LIMITS: "off" }, /RATE_LIMITS: off is allowed outside production/],
   ])("shows when values contradict each other: %j", (environment, fault) => {
