@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { newDataFolder } from "../support/data-folder.ts";
-import { newServerDatabase } from "../support/databases.ts";
+import { newServerDatabase } from "../support/server-database.ts";
 import { type EmbeddedService, startEmbedded } from "../support/start-embedded.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -54,7 +54,7 @@ describe("keys over HTTP", () => {
       [{ scope: "read", addresses: ["localhost"] }, "body.addresses.0"], [{ scope: "read", name: "x".repeat(201) }, "body.name"], [{ scope: "read", owner: "me" }, "body.owner"],
     ];
     for (const [body, path] of faulty) {
-      expect(await call("POST", "/v1/admin/keys", body), JSON.stringify(body)).toMatchObject({ status: 422, body: { code: "validation_failed", errors: [{ path, message: expect.stringContaining("expected") }] } });
+      expect(await call("POST", "/v1/admin/keys", body), JSON.stringify(body)).toMatchObject({ status: 422, body: { code: "validation_failed", errors: [{ path, message: expect.stringMatching(/expected|unknown field/) }] } });
     }
   });
 
