@@ -32,7 +32,7 @@ async function connected(url: string, log = new KeepingLog()): Promise<{ redis: 
   return { redis, log };
 }
 
-const adapters: readonly (readonly [name: string, isSkipped: boolean, open: (limits: Readonly<Record<string, string>>) => Promise<{ limiter: RateLimiter; close(): Promise<void> }>])[] = [
+const adapters: readonly (readonly [name: string, isSkipped: boolean, open: (limits: Readonly<Record<string, string>>) => Promise<{ limiter: RateLimiter; readonly close: () => Promise<void> }>])[] = [
   ["memory", false, (limits) => Promise.resolve({ limiter: new MemoryRateLimiter(limits, SUBJECTS_MAX), close: () => Promise.resolve() })],
   ["redis", REDIS === "", async (limits) => {
     const { redis } = await connected(REDIS);

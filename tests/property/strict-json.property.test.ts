@@ -43,7 +43,7 @@ describe("strict JSON", () => {
         return;
       }
       if ("value" in strict) expect(strict.value).toEqual(parsed);
-      else expect(strict.refused).toMatch(/twice/);
+      else expect(strict.refused).toMatch(/twice|range of a double/);
     }), { numRuns: 2000 });
   });
 
