@@ -2,7 +2,7 @@
  * A Postgres that goes silent or away under a running service: the stream goes on, writes are 503, it recovers by itself.
  */
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { newServerDatabase } from "../support/databases.ts";
+import { newServerDatabase } from "../support/server-database.ts";
 import { itemsOf, type RestAnswer, type RestClient, restClient } from "../support/rest-client.ts";
 import { type RunningService, startService } from "../support/start-service.ts";
 import { StreamClient } from "../support/stream-client.ts";

@@ -2,7 +2,7 @@
  * The breaker of Redis, which exists with REDIS_URL only: listed, asked for its health, and without it limits go on.
  */
 import { expect, inject, it } from "vitest";
-import { newServerDatabase } from "../support/databases.ts";
+import { newServerDatabase } from "../support/server-database.ts";
 import { itemsOf, restClient } from "../support/rest-client.ts";
 import { startService } from "../support/start-service.ts";
 

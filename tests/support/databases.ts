@@ -1,15 +1,14 @@
 /**
  * A fresh, migrated database for one test file: the embedded one in a folder of its own, and a real Postgres where there is one.
  */
-import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import pg from "pg";
 import { describe, inject } from "vitest";
 import { Database, embeddedPool, serverPool } from "../../src/adapters/postgres/database.ts";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { newDataFolder } from "./data-folder.ts";
 import { NO_BREAKER } from "./no-breaker.ts";
+import { newServerDatabase } from "./server-database.ts";
 
 export interface OpenDatabase {
   readonly database: Database;
@@ -31,21 +30,6 @@ export async function openEmbedded(clock: Clock = systemClock): Promise<OpenData
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** A new database on the server of this run; answers its URL and what drops it. */
-export async function newServerDatabase(serverUrl: string): Promise<{ readonly url: string; drop(): Promise<void> }> {
-  const name = `t_${randomBytes(6).toString("hex")}`;
-  const say = async (text: string): Promise<void> => {
-    const client = new pg.Client({ connectionString: serverUrl });
-    await client.connect();
-    await client.query(text);
-    await client.end();
-  };
-  await say(`create database ${name}`);
-  const url = new URL(serverUrl);
-  url.pathname = `/${name}`;
-  return { url: url.href, drop: () => say(`drop database ${name} with (force)`) };
 }
 
 /** Opens a database of its own on a real server. */
