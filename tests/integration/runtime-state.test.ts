@@ -204,9 +204,11 @@ it("is the same after a restart on the same folder", async () => {
   const dataDir = newDataFolder("ticker-settings-");
   const run = async (work: (page: string) => Promise<void>): Promise<void> => {
     const started = await startEmbedded({ DATA_DIR: dataDir, BOOTSTRAP_API_KEYS: `admin:${ADMIN}` });
-    await work(started.page).finally(async () => {
+    try {
+      await work(started.page);
+    } finally {
       await started.stop();
-    });
+    }
   };
   try {
     await run(async (page) => {

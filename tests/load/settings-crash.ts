@@ -15,7 +15,11 @@ const serverUrl = process.env["TEST_DATABASE_URL"] ?? "";
 
 async function onServer(killAfter: number): Promise<CrashOutcome> {
   const { url, drop } = await newServerDatabase(serverUrl);
-  return crashRun(CHANGES, killAfter, url).finally(() => drop());
+  try {
+    return await crashRun(CHANGES, killAfter, url);
+  } finally {
+    await drop();
+  }
 }
 
 let acknowledged = 0;

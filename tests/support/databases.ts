@@ -48,7 +48,11 @@ export async function openServer(serverUrl: string, clock: Clock = systemClock):
 
 /** One suite for both databases; that of Postgres is skipped, and counted so, where there is none. */
 export function forEachDatabase(suite: (name: string, open: (clock?: Clock) => Promise<OpenDatabase>) => void): void {
-  describe("on the embedded database", () => suite("embedded", openEmbedded));
+  describe("on the embedded database", () => {
+    suite("embedded", openEmbedded);
+  });
   const server = inject("postgres");
-  describe.skipIf(server === "")("on a real Postgres", () => suite("postgres", (clock) => openServer(server, clock)));
+  describe.skipIf(server === "")("on a real Postgres", () => {
+    suite("postgres", (clock) => openServer(server, clock));
+  });
 }

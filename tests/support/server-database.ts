@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import pg from "pg";
 
 /** A new database on the server of this run; answers its URL and what drops it. */
-export async function newServerDatabase(serverUrl: string): Promise<{ readonly url: string; drop(): Promise<void> }> {
+export async function newServerDatabase(serverUrl: string): Promise<{ readonly url: string; readonly drop: () => Promise<void> }> {
   const name = `t_${randomBytes(6).toString("hex")}`;
   const say = async (text: string): Promise<void> => {
     const client = new pg.Client({ connectionString: serverUrl });
