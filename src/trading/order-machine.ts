@@ -87,7 +87,7 @@ function stateAfter(order: Order, told: BrokerOrder["state"], hasGrown: boolean)
   if (told === "filled" || told === "cancelled" || told === "rejected") return told;
   if (order.state === "cancel_pending") return order.state;
   if (order.state === "cancel_rejected") return hasGrown ? "partially_filled" : order.state;
-  return hasGrown || hasFill(order) ? "partially_filled" : told;
+  return hasGrown || hasFill(order) || order.state === "partially_filled" ? "partially_filled" : told;
 }
 
 function errorAfter(order: Order, state: OrderState, { reason }: BrokerOrder): OrderFault | null {

@@ -154,6 +154,11 @@ export class LedgerBroker implements Broker {
     for (const tell of this.#listeners) tell(orderOf(entry));
   }
 
+  /** What was given up for lost arrives; everybody is told. */
+  arriveLate(request: BrokerRequest): void {
+    this.#accept(request, "accepted", "0");
+  }
+
   #lateAcceptance(request: BrokerRequest): void {
     const arrival = wait(systemClock, LATE_MS).then(() => void this.#accept(request, "accepted", "0"));
     this.#late.add(arrival);
