@@ -198,7 +198,7 @@ const brokerSettings = {
   TICKER_BROKER_TEST_MODE: setting("on", "", read.oneOf(["on", "off"]), "on: the test system of ccxt's exchange, Alpaca's paper account; off: real money. Kite has no test system."),
   TICKER_BROKER_URL: setting("", "URL", read.optional(read.url(["http:", "https:"])), "Points the broker elsewhere; with ccxt scheme and host of every endpoint."),
   TICKER_BROKER_VENUES: setting("", "", read.listOf(read.plainText("a venue")), "Venues whose instruments the broker trades; default the exchange of ccxt, or Alpaca's. Kite's are fixed."),
-  TICKER_BROKER_DEADLINE_MS: millis(10_000, 10, 600_000, "A request to a broker that takes longer has an unknown outcome."),
+  TICKER_BROKER_DEADLINE_MS: millis(5000, 10, 600_000, "A request to a broker that takes longer has an unknown outcome."),
   TICKER_BROKER_CALLS_MAX: count(64, 1, 10_000, "Requests to a broker at a time; beyond it they are not sent.", "calls"),
   TICKER_BROKER_CONFIRM_MS: millis(3000, 0, 600_000, "How long a cancel that was taken, or an order that is being validated, is asked about."),
   TICKER_BROKER_CONFIRM_EVERY_MS: millis(100, 1, 60_000, "Pause between these questions."),

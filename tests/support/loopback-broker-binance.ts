@@ -12,7 +12,7 @@ import { startLoopbackBroker, type Dialect, type Heard, type LoopbackBroker, typ
 export const BINANCE_KEY = "loopback-binance-key";
 export const BINANCE_SECRET = "loopback-binance-secret";
 
-const SYMBOLS = [["BTC", "USDT"], ["ETH", "USDT"]] as const;
+const SYMBOLS = [["BTC", "USDT"], ["ETH", "USDT"], ["BTC", "USD"], ["ETH", "USD"]] as const;
 
 class BinanceDialect implements Dialect {
   readonly ledger = new BrokerLedger("open");
@@ -38,7 +38,7 @@ class BinanceDialect implements Dialect {
     if (heard.path === "/api/v3/exchangeInfo") return { status: 200, body: exchangeInfo() };
     const fault = signatureFault(heard);
     if (fault !== null) return fault;
-    if (heard.path === "/api/v3/account") return { status: 200, body: { balances: [...SYMBOLS.map(([asset]) => asset), "USDT"].map((asset) => ({ asset, free: "500000.00000000", locked: "1.50000000" })) } };
+    if (heard.path === "/api/v3/account") return { status: 200, body: { balances: ["BTC", "ETH", "USDT", "USD"].map((asset) => ({ asset, free: "500000.00000000", locked: "1.50000000" })) } };
     if (heard.path !== "/api/v3/order") return { status: 404, body: "<html>404</html>" };
     if (heard.method === "POST") return this.#place(signedPart(heard).signed, nowMs);
     const order = this.targetOf(heard);
@@ -112,7 +112,7 @@ function exchangeInfo(): unknown {
   };
 }
 
-/** Sells and buys BTCUSDT and ETHUSDT. */
+/** Sells and buys BTC and ETH for USDT and USD: the latter are what the simulated exchange has. */
 export function startLoopbackBinance(port = 0): Promise<LoopbackBroker> {
   return startLoopbackBroker(new BinanceDialect(), port);
 }
