@@ -9,24 +9,24 @@ import { type OutgoingHttpHeader, type OutgoingHttpHeaders, ServerResponse } fro
 type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
 
 export class LeanResponse extends ServerResponse {
-  /** By lower-case name: a later one replaces an earlier one, however it is written. */
+  /** By name as `spelled` writes it: a later one replaces an earlier one, however it is written. */
   readonly #collected: OutgoingHttpHeaders = {};
 
   override setHeader(name: string, value: number | string | readonly string[]): this {
-    this.#collected[name.toLowerCase()] = typeof value === "object" ? [...value] : value;
+    this.#collected[spelled(name)] = typeof value === "object" ? [...value] : value;
     return this;
   }
 
   override getHeader(name: string): number | string | string[] | undefined {
-    return this.#collected[name.toLowerCase()];
+    return this.#collected[spelled(name)];
   }
 
   override hasHeader(name: string): boolean {
-    return name.toLowerCase() in this.#collected;
+    return spelled(name) in this.#collected;
   }
 
   override removeHeader(name: string): void {
-    delete this.#collected[name.toLowerCase()];
+    delete this.#collected[spelled(name)];
   }
 
   override getHeaders(): OutgoingHttpHeaders {
@@ -41,7 +41,24 @@ export class LeanResponse extends ServerResponse {
   override writeHead(statusCode: number, message?: string | Headers, headers?: Headers): this {
     const given = typeof message === "object" ? message : headers;
     if (Array.isArray(given)) throw new TypeError("expected headers as an object");
-    for (const name in given) this.#collected[name.toLowerCase()] = given[name];
+    for (const name in given) this.#collected[spelled(name)] = given[name];
     return typeof message === "string" ? super.writeHead(statusCode, message, this.#collected) : super.writeHead(statusCode, this.#collected);
   }
+}
+
+/** Usual spellings by name in lower case and as they are, and each other name that our code has used: a small number. */
+const SPELLINGS = new Map<string, string>();
+for (const name of ["ETag", "WWW-Authenticate", "X-Request-ID", "X-Correlation-ID", "RateLimit", "RateLimit-Policy"]) {
+  SPELLINGS.set(name, name);
+  SPELLINGS.set(name.toLowerCase(), name);
+}
+
+/** The name with the capitals that people look for. */
+function spelled(name: string): string {
+  const known = SPELLINGS.get(name);
+  if (known !== undefined) return known;
+  const lower = name.toLowerCase();
+  const spelling = SPELLINGS.get(lower) ?? lower.replaceAll(/(?:^|-)[a-z]/g, (start) => start.toUpperCase());
+  SPELLINGS.set(name, spelling);
+  return spelling;
 }

@@ -39,7 +39,7 @@ export interface Problem {
 }
 
 const TITLES: Readonly<Record<number, string>> = {
-  400: "Malformed request", 401: "Key required", 403: "Not allowed", 404: "Not found", 405: "Method not allowed", 409: "Conflict", 412: "Precondition failed",
+  400: "Malformed request", 401: "Not authenticated", 403: "Not allowed", 404: "Not found", 405: "Method not allowed", 409: "Conflict", 412: "Precondition failed",
   413: "Body too large", 415: "Media type not supported", 422: "Validation failed", 428: "Precondition required", 429: "Too many requests", 500: "Internal error",
   501: "Not built yet", 502: "Upstream failed", 503: "Unavailable", 504: "Upstream timed out",
 };
