@@ -37,15 +37,15 @@ const legProperties = {
 const required = ["symbol", "side", "type", "quantity"];
 
 /** Any JSON: trading lists every fault by leg, and a rejected batch is an answer of its own. */
-export const NewOrderSchema = z.unknown().openapi("NewOrder", { type: "object", properties: legProperties, required });
+export const NewOrderSchema = z.unknown().openapi("NewOrder", { type: "object", properties: legProperties, required, additionalProperties: false });
 
 export const NewBatchSchema = z.unknown().openapi("NewBatch", {
-  type: "object", required: ["orders"],
+  type: "object", required: ["orders"], additionalProperties: false,
   properties: {
     mode: { ...text, enum: [...BATCH_MODES], default: "all_or_none" }, dry_run: { type: "boolean", default: false },
     timeout_ms: { type: "integer", minimum: 1, default: 30_000, description: "No leg is sent after it" },
     placement: { ...text, enum: ["sequential", "parallel"], default: "sequential", description: "One leg after another, or all at once" },
-    orders: { type: "array", minItems: 1, maxItems: 20, items: { type: "object", properties: legProperties, required } },
+    orders: { type: "array", minItems: 1, maxItems: 20, items: { type: "object", properties: legProperties, required, additionalProperties: false } },
   },
 });
 
