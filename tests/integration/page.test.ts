@@ -96,7 +96,7 @@ describe.skipIf(isAbsent)("the page", () => {
       await dialog.waitFor();
       await page.getByLabel("API key").fill("tk_wrong");
       await page.getByRole("button", { name: "Connect" }).click();
-      await dialog.getByText("the key is unknown or revoked").waitFor();
+      await dialog.getByText("the key is unknown, revoked").waitFor();
       await page.getByLabel("API key").fill(key);
       await page.keyboard.press("Enter");
       await page.getByRole("status").getByText("live").waitFor();
