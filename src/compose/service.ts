@@ -69,6 +69,7 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
     entry: options.streamEntry ?? new URL("./stream.ts", import.meta.url),
     options: () => ({ ...config.stream, keys: keys.records(), trips: operators.trips(), settings: settings.forStream(), memory: registry.memory() }),
     clock, log: log.log, redeem: (ticket) => tickets.redeem(ticket), onMarket: (notice) => market.copy.hear(notice),
+    onRefusedKey: (refused) => settings.audit.failed({ ...refused, requestId: "", correlationId: "" }),
     onFeeds: (notice) => registry.hear(notice),
     onBreaker: (report, why) => operators.remoteBreakerChanged(report, why),
     startMs: config.streamStartMs, silenceMs: config.streamSilenceMs, drainMs: Math.floor(config.shutdownMs * 0.6),

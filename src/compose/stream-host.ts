@@ -8,7 +8,7 @@ import { Worker } from "node:worker_threads";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
 import { messageOf, ResourceError } from "../core/errors.ts";
-import type { Grant, KeyChange } from "../ports/access.ts";
+import type { Grant, KeyChange, RefusedSecret } from "../ports/access.ts";
 import type { BreakerChange, BreakerReport } from "../ports/breakers.ts";
 import type { FeedNotice, FeedOrder } from "../ports/feed-control.ts";
 import type { FeedReport } from "../ports/feeds.ts";
@@ -28,6 +28,8 @@ export interface StreamHostDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly redeem: (ticket: string) => Grant | null;
+  /** A key or ticket was not accepted on the stream. */
+  readonly onRefusedKey: (refused: RefusedSecret) => void;
   /** What the thread recorded. */
   readonly onMarket: (notice: MarketNotice) => void;
   /** A breaker of the thread changed by itself or by order. */
@@ -218,6 +220,7 @@ export class StreamHost implements Component, MetricSource {
       case "settings":
         this.#applied = notice.applied;
         return;
+      case "refused": return this.#deps.onRefusedKey(notice.refused);
       case "market": return this.#deps.onMarket(notice.notice);
       case "connections":
       case "connection":

@@ -13,7 +13,7 @@ import { Calls } from "../fanout/thread-channel.ts";
 import { WorkerPool } from "../fanout/worker-pool.ts";
 import { FeedSupervisor } from "../feeds/feed-supervisor.ts";
 import { Pipeline } from "../ingest/pipeline.ts";
-import type { Grant, TicketRedeemer } from "../ports/access.ts";
+import type { Grant, RefusedSecret, TicketRedeemer } from "../ports/access.ts";
 import type { BreakerOrder, BreakerReport } from "../ports/breakers.ts";
 import { type ConnectionQuery, mergePages } from "../ports/connections.ts";
 import type { StreamCommand, StreamNotice, StreamReport } from "../ports/stream-control.ts";
@@ -41,6 +41,7 @@ const redeem: TicketRedeemer = (ticket, done) => say({ type: "redeem", call: red
 const breakers = createBreakers({ config: options, clock, log });
 for (const { name, leftMs } of options.trips) breakers.of(name).trip(leftMs);
 breakers.onChange((report, why) => say({ type: "breaker_changed", report, why }));
+const onRefusedKey = (refused: RefusedSecret): void => say({ type: "refused", refused });
 const demand = (index: number): void => feeds.demand(index);
 const keys = new KeyTable(options.keys);
 const placeTable = createPlaceTable();
@@ -58,7 +59,7 @@ const parts = [breakers, created.venues, main, downstream.sink, pipeline, feeds]
 
 /** The one fan-out lives here: no hop between tick and socket. */
 function inThisThread() {
-  const fanout = new Fanout({ clock, options: options.fanout, epoch, keys, redeem, placeTable, demand });
+  const fanout = new Fanout({ clock, options: options.fanout, epoch, keys, redeem, placeTable, demand, onRefusedKey });
   return {
     sink: fanout,
     listen: () => fanout.listen(options.host, options.streamPort),
@@ -77,11 +78,11 @@ function inThreads() {
   const pool = new WorkerPool({
     clock, log, options: options.fanout, epoch, workers: options.workers, host: options.host, port: options.streamPort,
     entry: new URL("./worker.ts", import.meta.url), placeTable, youngGenerationMb: STREAM_YOUNG_GENERATION_MB, redeem, demand, onHung: (reason) => say({ type: "failed", message: reason }),
-    onListeningChange: () => {
+    onChange: () => {
       sayState();
       settings.say();
     },
-    onSettled: () => settings.say(),
+    onRefusedKey,
   }, options.keys);
   return {
     sink: pool, listen: async () => pool.port, workers: () => ({ listening: pool.listening, wanted: options.workers }), report: () => pool.report(), settled: () => pool.settled,

@@ -26,6 +26,7 @@ const fanout = new Fanout({
   keys: new KeyTable(init.keys),
   placeTable: init.placeTable,
   redeem: (ticket, done) => say({ type: "redeem", call: redemptions.open(done), ticket }),
+  onRefusedKey: (refused) => say({ type: "refused", refused }),
   demand: (index) => say({ type: "demand", index }),
 });
 

@@ -6,7 +6,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 import { unreachable } from "../core/types.ts";
-import type { Grant, KeyCheck, TicketRedeemer } from "../ports/access.ts";
+import type { Grant, KeyCheck, RefusedSecret, TicketRedeemer } from "../ports/access.ts";
 import type { Encoding, Payload } from "../protocol/codec.ts";
 import { type Command, decodeCommand } from "../protocol/commands.ts";
 import { closeCodeOf, type CommandId, idJson, STREAM_ERRORS, type StreamErrorCode } from "../protocol/errors.ts";
@@ -24,6 +24,8 @@ const REFUSED_WINDOW_MS = 10_000;
 const MALFORMED_WINDOW_MS = 60_000;
 /** Characters of the key's place in the table of places: keys and addresses share it. */
 const KEY_PLACE = "key ";
+/** Characters of a refused key that others may know. */
+const KEY_START = 8;
 
 export interface DispatchParts {
   readonly clock: Clock;
@@ -35,6 +37,8 @@ export interface DispatchParts {
   readonly counters: FanoutCounters;
   readonly outlets: Outlets;
   readonly onAuthenticated: (session: Session) => void;
+  /** For the audit. */
+  readonly onRefusedKey?: (refused: RefusedSecret) => void;
 }
 
 export class Dispatch {
@@ -146,10 +150,13 @@ export class Dispatch {
     }
   }
 
-  #authenticated(session: Session, { id, encoding }: { readonly id: CommandId; readonly encoding: Encoding }, grant: Grant | null): void {
+  #authenticated(session: Session, { id, apiKey, encoding }: { readonly id: CommandId; readonly apiKey: string; readonly encoding: Encoding }, grant: Grant | null): void {
     const { options, places, counters, outlets } = this.#parts;
     if (session.phase === "closed") return;
-    if (grant === null) return this.fail(session, 402, "the key or ticket is unknown, revoked, used or expired");
+    if (grant === null) {
+      this.#parts.onRefusedKey?.({ address: session.address, keyStart: apiKey.slice(0, KEY_START) });
+      return this.fail(session, 402, "the key or ticket is unknown, revoked, used or expired");
+    }
     if (!places.take(KEY_PLACE + grant.keyId, options.sessionsPerKeyMax)) {
       return this.fail(session, 406, `a key may have ${options.sessionsPerKeyMax} sessions at once: close one or use another key`);
     }

@@ -6,7 +6,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
-import type { KeyChange, TicketRedeemer } from "../ports/access.ts";
+import type { KeyChange, RefusedSecret, TicketRedeemer } from "../ports/access.ts";
 import type { Connection } from "../ports/connections.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
 import type { FanoutSettings } from "../ports/stream-settings.ts";
@@ -54,6 +54,8 @@ export interface FanoutParts {
   readonly placeTable: SharedArrayBuffer;
   /** Asks the feed of an instrument to carry it. */
   readonly demand: (index: InstrumentIndex) => void;
+  /** A key or ticket was not accepted; for the audit. */
+  readonly onRefusedKey?: (refused: RefusedSecret) => void;
   /** Another server than the real one: for tests on a clock of their own. */
   readonly createServer?: (options: FanoutOptions, events: SocketEvents) => ClientServer;
 }

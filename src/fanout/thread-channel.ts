@@ -6,7 +6,7 @@
  * behind gets snapshots instead of batches.
  */
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
-import type { Grant, KeyChange, KeyRecord } from "../ports/access.ts";
+import type { Grant, KeyChange, KeyRecord, RefusedSecret } from "../ports/access.ts";
 import type { Connection, ConnectionPage, ConnectionQuery } from "../ports/connections.ts";
 import type { FanoutSettings } from "../ports/stream-settings.ts";
 import type { MetricSample } from "../ports/telemetry.ts";
@@ -48,6 +48,7 @@ export type FromWorker =
   | { readonly type: "settled"; readonly revision: number }
   | { readonly type: "listening"; readonly port: number }
   | { readonly type: "redeem"; readonly call: number; readonly ticket: string }
+  | { readonly type: "refused"; readonly refused: RefusedSecret }
   | { readonly type: "demand"; readonly index: InstrumentIndex }
   | { readonly type: "report"; readonly call: number; readonly sessions: number; readonly samples: readonly MetricSample[] }
   | { readonly type: "connections"; readonly call: number; readonly page: ConnectionPage }

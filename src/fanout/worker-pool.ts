@@ -11,7 +11,7 @@ import type { Clock, Timer } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
 import { messageOf, ResourceError } from "../core/errors.ts";
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
-import type { KeyChange, KeyRecord, TicketRedeemer } from "../ports/access.ts";
+import type { KeyChange, KeyRecord, RefusedSecret, TicketRedeemer } from "../ports/access.ts";
 import type { ConnectionList, ConnectionQuery, FoundConnection } from "../ports/connections.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
 import type { FanoutSettings } from "../ports/stream-settings.ts";
@@ -58,10 +58,10 @@ export interface WorkerPoolParts {
   readonly demand: (index: InstrumentIndex) => void;
   /** A worker hangs: the process cannot go on. */
   readonly onHung: (reason: string) => void;
-  /** `listening` may have changed. */
-  readonly onListeningChange?: () => void;
-  /** `settled` may have changed. */
-  readonly onSettled?: () => void;
+  /** `listening` or `settled` may have changed. */
+  readonly onChange?: () => void;
+  /** A key or ticket was not accepted; for the audit. */
+  readonly onRefusedKey?: (refused: RefusedSecret) => void;
 }
 
 interface Member {
@@ -337,14 +337,15 @@ export class WorkerPool implements RecordSink, Component {
       case "listening":
         member.listening = true;
         member.listeningSinceMs = this.#parts.clock.monotonicMs();
-        this.#parts.onListeningChange?.();
+        this.#parts.onChange?.();
         return member.onListening(message.port);
       case "redeem":
         return this.#parts.redeem(message.ticket, (grant) => post(member, { type: "redeemed", call: message.call, grant }));
       case "demand": return this.#parts.demand(message.index);
       case "settled":
         member.settled = message.revision;
-        return this.#parts.onSettled?.();
+        return this.#parts.onChange?.();
+      case "refused": return this.#parts.onRefusedKey?.(message.refused);
       case "report": return this.#reports.answer(message.call, message);
       case "connections":
       case "connection": return this.#questions.answered(message);
@@ -369,7 +370,7 @@ export class WorkerPool implements RecordSink, Component {
     const place = this.#members.indexOf(member);
     if (place >= 0) this.#members.splice(place, 1);
     member.onDrained(0);
-    this.#parts.onListeningChange?.();
+    this.#parts.onChange?.();
     if (!this.#isEnding) this.#replace(member, code);
   }
 

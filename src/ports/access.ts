@@ -35,6 +35,13 @@ export interface KeyChange {
   readonly retired: readonly string[];
 }
 
+/** A secret that was presented and not accepted, as the audit may know it. */
+export interface RefusedSecret {
+  readonly address: string;
+  /** At most the first 8 characters. */
+  readonly keyStart: string;
+}
+
 /** Synchronous check of a presented secret; a map look-up after one hash. */
 export interface KeyCheck {
   /** @param address the client's; a key that is bound to others is not accepted */

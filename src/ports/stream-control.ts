@@ -1,7 +1,7 @@
 /**
  * What the main thread and a stream or worker thread say to each other. Plain data: it crosses by structured clone.
  */
-import type { Grant, KeyChange } from "./access.ts";
+import type { Grant, KeyChange, RefusedSecret } from "./access.ts";
 import type { BreakerChange, BreakerOrder, BreakerReport } from "./breakers.ts";
 import type { ConnectionList, ConnectionQuery, FoundConnection } from "./connections.ts";
 import type { FeedNotice, FeedOrder } from "./feed-control.ts";
@@ -28,6 +28,8 @@ export type StreamNotice =
   | { readonly type: "listening"; readonly port: number }
   | { readonly type: "redeem"; readonly call: number; readonly ticket: string }
   | { readonly type: "report"; readonly call: number; readonly report: StreamReport }
+  /** A key or ticket was not accepted. */
+  | { readonly type: "refused"; readonly refused: RefusedSecret }
   /** Sent on change: who works by which revision of the settings. */
   | { readonly type: "settings"; readonly applied: StreamApplied }
   | StreamAnswer

@@ -102,6 +102,16 @@ it("stops a feed and starts it again: clients are told, nothing is lost or doubl
   for (const [i, seq] of sequences.entries()) if (i > 0) expect(seq).toBe((sequences[i - 1] ?? 0) + 1);
 });
 
+it("records wrong keys of the stream as it does those of REST", async () => {
+  const refused = new StreamClient(service.stream);
+  clients.push(refused);
+  await refused.next((m) => m.type === "welcome");
+  refused.say({ type: "auth", api_key: `tk_nobody_${"n".repeat(32)}` });
+  expect(await refused.closed()).toBe(4402);
+  await expect.poll(async () => (await fetch(`${service.page}/v1/admin/audit?action=auth.failed`, { headers: { "x-api-key": ADMIN } })).json())
+    .toMatchObject({ items: [{ actor: "anonymous", target: "127.0.0.1", after: { count: 1, key_start: "tk_nobod" } }] });
+});
+
 it("makes the log of every thread louder at once, and quieter again", async () => {
   await change({ "log.level": "debug" });
   const heard = service.output().length;

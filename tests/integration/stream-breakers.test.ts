@@ -76,7 +76,7 @@ it("stays tripped when the stream thread fails and starts anew", async () => {
   const host: StreamHost = new StreamHost({
     entry: new URL("../support/failing-stream.ts", import.meta.url), clock: systemClock, log,
     options: () => ({ ...stream, keys: [], trips: breakers.standingTrips(), settings, memory: { instruments: [], carried: [] } }), redeem: () => null,
-    onMarket: () => undefined, onFeeds: () => undefined, onBreaker: () => undefined, onFatal: () => undefined,
+    onMarket: () => undefined, onRefusedKey: () => undefined, onFeeds: () => undefined, onBreaker: () => undefined, onFatal: () => undefined,
     startMs: 10_000, silenceMs: 10_000, drainMs: 1000, restartsPerMinuteMax: 5,
   });
   const remote = { reports: () => host.breakers(), order: host.questions.order.bind(host.questions) };
