@@ -68,6 +68,7 @@ export const CONTROLS: Readonly<Record<string, Schema>> = {
   heartbeat: object({
     type: one("heartbeat"), time: micros,
     feeds: { type: "object", additionalProperties: object({ state: text(), age_ms: { type: ["integer", "null"] }, "simulated?": flag }) },
+    "banner?": text("What operators tell everybody; absent when there is nothing"),
   }),
   goodbye: object({ type: one("goodbye"), code: whole(), reason: text(), reconnect: flag, "reconnect_after_ms?": whole() }),
   error: object({ type: one("error"), "id?": id, code: among(Object.keys(STREAM_ERRORS).map(Number)), name: among(Object.values(STREAM_ERRORS)), message: text(), retryable: flag }),

@@ -102,6 +102,8 @@ describe("a fault", () => {
     ["TICKER_METRICS_ALLOW", "::1/129"], ["KRAKEN_WS_URL", "https://h"], ["KRAKEN_REST_URL", "https://u:p@h"], ["RATE_LIMITS", "{"], ["RATE_LIMITS", '{"a":"1/min"}'],
     ["RATE_LIMITS", '{"default":"fast"}'], ["RATE_LIMITS", '{"default":"0/min"}'], ["RATE_LIMITS", '{"default":5}'], ["RATE_LIMITS", "[]"],
     ["WEBHOOK_ALLOWED_HOSTS", "h"], ["WEBHOOK_RETRY_SCHEDULE", "5"], ["NODE_ENV", "prod"], ["TICKER_JUMP_BAND_PCT", "0"], ["STREAM_HEARTBEAT_MS", "1.5"],
+    ["TICKER_SETTINGS_POLL_MS", "9"], ["TICKER_SETTINGS_WAITING_MAX", "0"], ["TICKER_BANNER_LENGTH_MAX", "10001"], ["TICKER_FAILURE_INJECTION", "yes"],
+    ["TICKER_AUDIT_HEAD_MS", "99"], ["TICKER_AUDIT_FAILURES_PER_MINUTE_MAX", "1"],
   ])("names %s when it is %s", (name, text) => {
     expect(faultsOf({ [name]: text })[0]).toMatch(new RegExp(`^${name}: expected .*found`));
   });
@@ -110,6 +112,8 @@ describe("a fault", () => {
     ["HTTP_PORT", "0"], ["HTTP_PORT", "65535"], ["SIM_EVENTS_PER_S", "1"], ["SIM_EVENTS_PER_S", "500_000"], ["WORKERS", "64"], ["WORKERS", "auto"],
     ["ALLOWED_ORIGINS", "https://a.example,http://b:81"], ["TRUSTED_PROXIES", "10.0.0.0/8, ::1"], ["RATE_LIMITS", '{"orders.batch":"1000/min","admin.write.breakglass":"1/s","anonymous.hour":"999999999/h"}'], ["RATE_LIMITS", "off"],
     ["WEBHOOK_ALLOWED_HOSTS", "127.0.0.1:99"], ["WEBHOOK_RETRY_SCHEDULE", "1s,2s,5s"],
+    ["TICKER_SETTINGS_POLL_MS", "10"], ["TICKER_SETTINGS_WAITING_MAX", "1"], ["TICKER_BANNER_LENGTH_MAX", "10000"], ["TICKER_FAILURE_INJECTION", "on"],
+    ["TICKER_AUDIT_HEAD_MS", "100"], ["TICKER_AUDIT_FAILURES_PER_MINUTE_MAX", "2"], ["TICKER_SOFT_LIMIT_BYTES", "1048576"], ["TICKER_HARD_LIMIT_BYTES", "16777216"],
   ])("is not found in %s=%s", (name, text) => {
     expect(faultsOf({ [name]: text })).toEqual([]);
   });
@@ -119,6 +123,8 @@ describe("a fault", () => {
     [{ FEEDS: "push", HTTP_PORT: "8082" }, /PUSH_PORT: 8082 is also HTTP_PORT/],
     [{ TICKER_HTTP_HEADERS_MS: "40000" }, /TICKER_HTTP_HEADERS_MS: 40000 is more than TICKER_HTTP_REQUEST_MS/],
     [{ TICKER_FRAME_BYTES_MAX: "200000" }, /TICKER_FRAME_BYTES_MAX: 200000 is more than TICKER_FRAME_BYTES_DROPPED/],
+    [{ TICKER_SOFT_LIMIT_BYTES: "1048577" }, /TICKER_SOFT_LIMIT_BYTES: 1048577 is more than TICKER_HARD_LIMIT_BYTES/],
+    [{ TICKER_HARD_LIMIT_BYTES: "16777217" }, /TICKER_HARD_LIMIT_BYTES: 16777217 is more than TICKER_NATIVE_BACKPRESSURE_MAX/],
     [{ NODE_ENV: "production", RATE_LIMITS: "off" }, /RATE_LIMITS: off is allowed outside production/],
   ])("shows when values contradict each other: %j", (environment, fault) => {
     expect(faultsOf(environment).join()).toMatch(fault);
