@@ -175,13 +175,11 @@ type Counted = Pick<RateLimiterRes, "consumedPoints" | "msBeforeNext" | "isFirst
 const UNUSED: Counted = { consumedPoints: 0, msBeforeNext: 0, isFirstInDuration: false };
 
 /** The library rejects with the count when it is over the limit. */
-async function taken(consumed: Promise<RateLimiterRes>): Promise<Counted> {
-  try {
-    return await consumed;
-  } catch (error) {
+function taken(consumed: Promise<RateLimiterRes>): Promise<Counted> {
+  return consumed.catch((error: unknown) => {
     if (error instanceof RateLimiterRes) return error;
     throw error;
-  }
+  });
 }
 
 function stateOf(name: LimitName, limit: Limit, { consumedPoints, msBeforeNext }: Counted): LimitState {

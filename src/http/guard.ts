@@ -48,22 +48,22 @@ export class Guard {
       if (limit !== "exempt") await this.#use(c, "anonymous", null);
       return;
     }
-    const grant = await this.#authenticate(c);
+    const presented = presentedKey(c);
+    const grant = presented === null ? null : this.#deps.keys.check(presented, c.get("address"));
+    if (grant === null) return this.#refuseKey(c, presented);
     if (!grant.scopes.includes(scope)) {
       if (limit !== "exempt") await this.#show(c, limit, grant.keyId);
       throw new AuthorisationError(`this needs the scope ${scope}; the key has ${grant.scopes.join(", ")}`);
     }
     c.set("grant", grant);
-    if (limit !== "exempt") await this.#use(c, await limitOf?.(c, grant) ?? limit, grant);
+    if (limit !== "exempt") await this.#use(c, limitOf === undefined ? limit : await limitOf(c, grant), grant);
     if (grant.isBreakglass) await this.#deps.breakglass.used(actorOf(c), c.req.method, c.req.path, requiredReasonOf(c));
   }
 
-  /** The grant of the presented key; too many wrong keys of an address are refused with 429, a right one never. */
-  async #authenticate(c: HttpContext): Promise<Grant> {
-    const { keys, limiter, onRefusedKey } = this.#deps;
-    const [presented, address] = [presentedKey(c), c.get("address")];
-    const grant = presented === null ? null : keys.check(presented, address);
-    if (grant) return grant;
+  /** Says why a key is not accepted; too many wrong ones of an address are refused with 429. A right key never comes here. */
+  async #refuseKey(c: HttpContext, presented: string | null): Promise<never> {
+    const { limiter, onRefusedKey } = this.#deps;
+    const address = c.get("address");
     onRefusedKey({ address, requestId: c.get("requestId"), correlationId: c.get("correlationId"), keyStart: presented?.slice(0, KEY_START) ?? null });
     if (presented === null) {
       await this.#show(c, "anonymous", limitSubject(address));

@@ -4,7 +4,7 @@
  * Owns: the digest map of usable keys. Runs on: main thread. The store may be changed by another process (the command
  * line); the change, and a key that has expired, is noticed within `pollMs`.
  */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { isAddressAllowed } from "../core/address.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Component } from "../core/component.ts";
@@ -223,5 +223,5 @@ function isSame(a: KeyRecord | undefined, b: KeyRecord): boolean {
 
 /** Lower-case hex SHA-256. */
 export function digestOf(secret: string): string {
-  return createHash("sha256").update(secret).digest("hex");
+  return hash("sha256", secret);
 }
