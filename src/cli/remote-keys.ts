@@ -39,7 +39,7 @@ export class RemoteKeys implements KeyCommands {
 
   async create({ kind, name, expiresAt, addresses }: KeyRequest, reason: string | null): Promise<{ readonly keyId: string; readonly key: string }> {
     const made = await this.#ask("POST", "", { scope: kind, name, expires_at: expiresAt, addresses }, reason);
-    return { keyId: String(made["id"]), key: String(made["key"]) };
+    return { keyId: textOf(made["id"]), key: textOf(made["key"]) };
   }
 
   async revoke(keyId: string, reason: string | null): Promise<void> {
@@ -47,7 +47,7 @@ export class RemoteKeys implements KeyCommands {
   }
 
   async rotate(keyId: string, graceMs: number, reason: string | null): Promise<{ readonly key: string }> {
-    return { key: String((await this.#ask("POST", `/${encodeURIComponent(keyId)}/rotate`, { grace_s: graceMs / 1000 }, reason))["key"]) };
+    return { key: textOf((await this.#ask("POST", `/${encodeURIComponent(keyId)}/rotate`, { grace_s: graceMs / 1000 }, reason))["key"]) };
   }
 
   async #ask(method: string, path: string, body: Fields | null, reason: string | null): Promise<Fields> {
@@ -57,13 +57,17 @@ export class RemoteKeys implements KeyCommands {
     const answer = await fetch(this.#url + path, { method, headers, ...(body === null ? {} : { body: JSON.stringify(body) }) });
     const text = await answer.text();
     const fields = text === "" ? {} : fieldsOf(JSON.parse(text));
-    if (!answer.ok) throw new TypeError(`${answer.status} ${String(fields["code"] ?? "")}: ${String(fields["detail"] ?? text)}`);
+    if (!answer.ok) throw new TypeError(`${answer.status} ${textOf(fields["code"])}: ${textOf(fields["detail"], text)}`);
     return fields;
   }
 }
 
 function fieldsOf(value: unknown): Fields {
   return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function textOf(value: unknown, otherwise = ""): string {
+  return typeof value === "string" ? value : otherwise;
 }
 
 function storedKey(value: unknown): StoredKey {
@@ -73,7 +77,7 @@ function storedKey(value: unknown): StoredKey {
   const given = texts("scopes");
   const scopes: readonly Scope[] = SCOPES.filter((scope) => given.includes(scope));
   return {
-    keyId: String(fields["id"]), name: String(fields["name"] ?? ""), scopes, isBreakglass: fields["breakglass"] === true, createdAt: at("created_at") ?? micros(0),
+    keyId: textOf(fields["id"]), name: textOf(fields["name"]), scopes, isBreakglass: fields["breakglass"] === true, createdAt: at("created_at") ?? micros(0),
     expiresAt: at("expires_at"), addresses: texts("addresses"), revokedAt: at("revoked_at"), rotatedAt: at("rotated_at"),
   };
 }

@@ -65,22 +65,22 @@ describe("keys over HTTP", () => {
 
   it("are rotated: both texts work during the grace, the owner stays", async () => {
     const { body } = await call("POST", "/v1/admin/keys", { scope: "read" });
-    const rotated = await call("POST", `/v1/admin/keys/${body["id"]}/rotate`, { grace_s: 3600 });
+    const rotated = await call("POST", `/v1/admin/keys/${String(body["id"])}/rotate`, { grace_s: 3600 });
     expect(rotated).toMatchObject({ status: 200, body: { id: body["id"], key: expect.stringMatching(/^tk_/), grace_ends_at: expect.any(Number) } });
     for (const key of [body["key"], rotated.body["key"]]) expect(await works(String(key))).toBe(200);
-    const again = await call("POST", `/v1/admin/keys/${body["id"]}/rotate`, { grace_s: 0 });
+    const again = await call("POST", `/v1/admin/keys/${String(body["id"])}/rotate`, { grace_s: 0 });
     for (const key of [body["key"], rotated.body["key"]]) expect(await works(String(key))).toBe(401);
     expect(await works(String(again.body["key"]))).toBe(200);
     expect((await call("POST", "/v1/admin/keys/key_none/rotate")).status).toBe(404);
-    expect((await call("POST", `/v1/admin/keys/${body["id"]}/rotate`, { grace_s: 604_801 })).status).toBe(422);
+    expect((await call("POST", `/v1/admin/keys/${String(body["id"])}/rotate`, { grace_s: 604_801 })).status).toBe(422);
   });
 
   it("are revoked by either form, at once and only once", async () => {
     const [first, second] = [await call("POST", "/v1/admin/keys", { scope: "read" }), await call("POST", "/v1/admin/keys", { scope: "read" })];
-    expect((await call("DELETE", `/v1/admin/keys/${first.body["id"]}`)).status).toBe(204);
-    expect((await call("DELETE", `/v1/admin/keys?id=${second.body["id"]}`)).status).toBe(204);
+    expect((await call("DELETE", `/v1/admin/keys/${String(first.body["id"])}`)).status).toBe(204);
+    expect((await call("DELETE", `/v1/admin/keys?id=${String(second.body["id"])}`)).status).toBe(204);
     for (const { body } of [first, second]) expect(await works(String(body["key"]))).toBe(401);
-    expect(await call("DELETE", `/v1/admin/keys/${first.body["id"]}`)).toMatchObject({ status: 404, body: { code: "not_found" } });
+    expect(await call("DELETE", `/v1/admin/keys/${String(first.body["id"])}`)).toMatchObject({ status: 404, body: { code: "not_found" } });
   });
 
   it("cost admin.write, up to its limit and not beyond; a revocation is free, and nothing refused is recorded", async () => {
@@ -89,7 +89,7 @@ describe("keys over HTTP", () => {
     const refused = await call("POST", "/v1/admin/keys", { scope: "read" }, OTHER);
     expect(refused).toMatchObject({ status: 429, body: { code: "rate_limited" } });
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(3_500);
-    expect((await call("DELETE", `/v1/admin/keys/${made[0]?.["id"]}`, undefined, OTHER)).status).toBe(204);
+    expect((await call("DELETE", `/v1/admin/keys/${String(made[0]?.["id"])}`, undefined, OTHER)).status).toBe(204);
     const { items } = (await call("GET", "/v1/admin/audit?limit=1")).body;
     expect(items).toMatchObject([{ action: "key.revoked", target: made[0]?.["id"] }]);
   });
