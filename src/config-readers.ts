@@ -43,6 +43,15 @@ export function decimalNumber(min: number, max: number): Reader<number> {
   };
 }
 
+/** Plain decimal text between two limits, both allowed, with at most so many digits after the point; kept as text, so exact. */
+export function exactDecimal(min: number, max: number, decimalsMax: number): Reader<string> {
+  return (text) => {
+    const isRight = /^\d{1,16}(\.\d+)?$/.test(text) && (text.split(".")[1] ?? "").length <= decimalsMax && Number(text) >= min && Number(text) <= max;
+    if (!isRight) refuse(`a number from ${min} to ${max} with at most ${decimalsMax} digits after the point`, text);
+    return text;
+  };
+}
+
 /** One of the words. */
 export function oneOf<const T extends string>(words: readonly T[]): Reader<T> {
   return (text) => words.find((word) => word === text) ?? refuse(`one of ${words.join(", ")}`, text);

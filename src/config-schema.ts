@@ -186,7 +186,7 @@ const accessSettings = {
   TICKER_HTTP_CONNECTIONS_MAX: count(10_000, 1, 1_000_000, "HTTP connections at a time; beyond it they are closed at once."),
   WEBHOOK_ALLOWED_HOSTS: setting("", "", read.listOf(read.hostAndPort), `host:port that webhooks may go to by http. ${LATER}`),
   WEBHOOK_RETRY_SCHEDULE: setting("5s,5min,30min,2h,5h,10h,14h,20h,24h", "durations", read.listOf(read.duration), `Waits before each retry of a webhook. ${LATER}`),
-  PAPER_BALANCE: setting("1000000", "quote currency", read.decimalNumber(0, 1e15), "What an owner's paper account begins with, of each quote currency."),
+  PAPER_BALANCE: setting("1000000", "quote currency", read.exactDecimal(0, 1e15, 15), "What an owner's paper account begins with, of each quote currency."),
 };
 
 const secret = (about: string) => setting("", "", read.optional(read.plainText("a credential")), about, true);
@@ -245,8 +245,8 @@ const tradingSettings = {
   TICKER_BATCH_RESUME_MS: millis(2000, 10, 600_000, "Batches that an absent database interrupted are taken up again this often."),
   TICKER_ORDER_RECONCILE_MS: millis(30_000, 10, 3_600_000, "Orders whose state is not known are looked up this often."),
   TICKER_TRADING_STOP_MS: millis(2000, 0, 600_000, "A stop waits this long for calls to the broker that are under way."),
-  TICKER_PAPER_MAKER_FEE: setting("0", "of price times quantity", read.decimalNumber(0, 0.1), "Fee of the paper broker for an order that rested; up to 6 decimals."),
-  TICKER_PAPER_TAKER_FEE: setting("0", "of price times quantity", read.decimalNumber(0, 0.1), "The same for one that did not."),
+  TICKER_PAPER_MAKER_FEE: setting("0", "of price times quantity", read.exactDecimal(0, 0.1, 6), "Fee of the paper broker for an order that rested; 0.001 is 0.1 %."),
+  TICKER_PAPER_TAKER_FEE: setting("0", "of price times quantity", read.exactDecimal(0, 0.1, 6), "The same for one that did not."),
   TICKER_PAPER_OPEN_PER_OWNER_MAX: count(1000, 1, 1_000_000, "Open paper orders of an owner.", "orders"),
   TICKER_PAPER_OPEN_MAX: count(100_000, 1, 10_000_000, "Open paper orders in all.", "orders"),
   TICKER_PAPER_RETRY_MS: millis(500, 10, 600_000, "From a write of the paper broker that failed to the next try."),

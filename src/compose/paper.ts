@@ -7,6 +7,7 @@ import type { Database } from "../adapters/postgres/database.ts";
 import type { TradingConfig } from "../config-trading.ts";
 import type { Clock } from "../core/clock.ts";
 import { micros } from "../core/time.ts";
+import { parseDecimal } from "../market/decimal.ts";
 import { PAPER_MONEY_SCALE, PAPER_RATE_SCALE } from "../ports/paper.ts";
 import type { Logger } from "../ports/telemetry.ts";
 import { extraOf, KIND_TRADE } from "../protocol/record.ts";
@@ -22,15 +23,13 @@ export interface PaperDeps {
   readonly market: MarketCopy;
 }
 
-/** Digits after the point that `PAPER_BALANCE` may have. */
-const BALANCE_SCALE = 2;
 const SIDES = ["buy", "sell", "unknown"] as const;
 
 /** Not started. It hears every trade that the copy takes in. */
 export function createPaperBroker({ config, clock, log, database, market }: PaperDeps): PaperBroker {
   const { balance, makerFee, takerFee, ...limits } = config.trading.paper;
   const broker = new PaperBroker({
-    ...limits, startBalance: scaled(balance, BALANCE_SCALE) * 10n ** BigInt(PAPER_MONEY_SCALE - BALANCE_SCALE),
+    ...limits, startBalance: scaled(balance, PAPER_MONEY_SCALE),
     makerRate: scaled(makerFee, PAPER_RATE_SCALE), takerRate: scaled(takerFee, PAPER_RATE_SCALE),
     ledger: new SqlPaperLedger(database), market: new NewestDepth(market), clock, log, writer: randomUUID(),
   });
@@ -42,6 +41,8 @@ export function createPaperBroker({ config, clock, log, database, market }: Pape
   return broker;
 }
 
-function scaled(value: number, scale: number): bigint {
-  return BigInt(Math.round(value * 10 ** scale));
+function scaled(text: string, scale: number): bigint {
+  const units = parseDecimal(text, scale);
+  if (units === null) throw new Error(`expected a decimal of at most ${scale} decimals in the configuration, found "${text}"`);
+  return units;
 }

@@ -172,6 +172,7 @@ describe("the paper market", () => {
         run.do(what);
         conserves(run);
       }
+      expect(run.engine.openCount).toBe([...run.orders.values()].filter(isOpen).length);
     }), { numRuns: 200 });
   });
 

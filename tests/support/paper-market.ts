@@ -78,6 +78,12 @@ export interface PaperRig {
   readonly trade: (price: string, size: string, side?: "buy" | "sell" | "unknown", symbol?: string) => void;
 }
 
+/** A ledger that keeps nothing. */
+export const NO_LEDGER: PaperLedger = {
+  open: () => Promise.resolve({ orders: [], cash: [], positions: [], orderNumber: 0, revision: 0 }),
+  eachKey: () => Promise.resolve(), commit: () => Promise.resolve(), find: () => Promise.resolve(null),
+};
+
 /** A broker that is not started. */
 export function paperRig(at: { readonly database: Database } | { readonly ledger: PaperLedger }, clock: Clock, options: Partial<PaperOptions> = {}, market = new ScriptedMarket()): PaperRig {
   const ledger = "ledger" in at ? at.ledger : new SqlPaperLedger(at.database);

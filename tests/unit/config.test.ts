@@ -74,6 +74,15 @@ describe("FEEDS", () => {
   });
 });
 
+describe("the paper account", () => {
+  it("is exact: what cannot be is refused, not rounded", () => {
+    expect(load({ PAPER_BALANCE: "1000000000000000", TICKER_PAPER_MAKER_FEE: "0.1", TICKER_PAPER_TAKER_FEE: "0.000001" }).trading.paper).toMatchObject({ balance: "1000000000000000", makerFee: "0.1", takerFee: "0.000001" });
+    expect(load({ PAPER_BALANCE: "0.000000000000001" }).trading.paper.balance).toBe("0.000000000000001");
+    for (const balance of ["1000000000000000.1", "0.0000000000000001", "-1", "1e6"]) expect(faultsOf({ PAPER_BALANCE: balance }).join()).toMatch(/PAPER_BALANCE: expected a number from 0 to .* with at most 15 digits/);
+    for (const fee of ["0.100001", "0.0000001"]) expect(faultsOf({ TICKER_PAPER_TAKER_FEE: fee }).join()).toMatch(/TICKER_PAPER_TAKER_FEE: expected a number from 0 to 0\.1 with at most 6/);
+  });
+});
+
 describe("a fault", () => {
   it("does not hide the others", () => {
     const faults = faultsOf({ HTTP_PORT: "x", STREAM_PORT: "70000", TICKER_IDLE: "1", LOG_LEVEL: "loud", REDIS_URL: "redis://h" });
