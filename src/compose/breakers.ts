@@ -25,6 +25,8 @@ export function createBreakers({ config, clock, log }: BreakersDeps): CircuitBre
 /** SQLSTATE classes that are about our statement, not about the server: 22 data, 23 integrity, 42 syntax (PostgreSQL, appendix A). */
 const STATEMENT_FAULT = /^(22|23|42)[0-9A-Z]{3}$/;
 
+/** Also what is wrong before anything is sent. */
 function isStatementFault(error: unknown): boolean {
+  if (error instanceof TypeError || error instanceof RangeError) return true;
   return typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" && STATEMENT_FAULT.test(error.code);
 }

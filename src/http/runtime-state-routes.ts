@@ -80,11 +80,11 @@ export function mountRuntimeState(api: Api, deps: RuntimeStateRoutesDeps): void 
   });
 
   api.add(WRITE, {
-    method: "post", path: `${PATH}/rollback`, tags: ["admin"], summary: "Makes everything what it was at a revision, by one more change",
+    method: "post", path: `${PATH}/rollback`, tags: ["admin"], summary: "Makes everything what it was at a revision, by one more change; If-Match is optional, because the revision says what is wanted",
     request: { headers: Headers, body: bodyOf({ type: "object", properties: { revision: { type: "integer", minimum: 0 }, _reason: { type: "string" } }, required: ["revision"], additionalProperties: false }) },
     responses: { 200: JSON_OF("The settings after it", StateSchema), 404: PROBLEM("There never was such a revision"), ...REFUSALS },
   }, async (c) => {
-    const expectedRevision = await expectedOf(c, settings);
+    const expectedRevision = c.req.header("if-match") === undefined ? null : await expectedOf(c, settings);
     const read = RollbackRequest.safeParse(await c.req.json());
     if (!read.success) throw new ValidationError(faultsOf("json", read.error.issues));
     const { revision, _reason } = read.data;
@@ -129,7 +129,7 @@ async function expectedOf(c: HttpContext, settings: RuntimeState): Promise<numbe
   const header = c.req.header("if-match")?.trim();
   if (header === undefined || header === "") throw new PreconditionError(428, `send If-Match with the revision that the change is made for, e.g. If-Match: "${settings.current().revision}"`);
   if (header === "*") return null;
-  const revisions = header.split(",").flatMap((tag) => /^"(0|[1-9]\d{0,9})"$/.exec(tag.trim())?.[1] ?? []).map(Number);
+  const revisions = header.split(",").flatMap((tag) => /^("?)(0|[1-9]\d{0,9})\1$/.exec(tag.trim())?.[2] ?? []).map(Number);
   const newest = revisions.includes(settings.current().revision) ? settings.current().revision : Math.max(...revisions);
   if (revisions.length === 0) throw new PreconditionError(412, `If-Match: expected the quoted revision "${settings.current().revision}", found ${header.slice(0, 100)}`);
   await settings.expect(newest);

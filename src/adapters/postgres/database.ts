@@ -102,7 +102,7 @@ export class Database implements Component {
 const OURS = /^(22|23|42)/;
 
 function asStoreError(error: unknown): unknown {
-  if (error instanceof AppError) return error;
+  if (error instanceof AppError || error instanceof TypeError || error instanceof RangeError) return error;
   const code = typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : "";
   if (OURS.test(code)) return error;
   return new StoreError(`the database is away: ${messageOf(error)}`, { cause: error });
