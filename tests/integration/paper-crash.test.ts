@@ -37,7 +37,8 @@ async function killedAfter(lines: number, { folder, url }: Place): Promise<Map<s
   return told;
 }
 
-async function agrees({ folder, url }: Place, told: ReadonlyMap<string, { readonly state: string; readonly filled: string }>): Promise<void> {
+/** Answers how many orders were told of. */
+async function agrees({ folder, url }: Place, told: ReadonlyMap<string, { readonly state: string; readonly filled: string }>): Promise<number> {
   const database = new Database({
     open: () => (url === "" ? embeddedPool(join(folder, "postgres"), systemClock) : Promise.resolve(serverPool(url, 10_000, 4))), clock: systemClock, breaker: NO_BREAKER, timeoutMs: 10_000,
   });
@@ -71,6 +72,7 @@ async function agrees({ folder, url }: Place, told: ReadonlyMap<string, { readon
   }
   await broker.stop();
   await database.stop();
+  return told.size;
 }
 
 const KILLS = [1, 40, 150];
@@ -79,12 +81,12 @@ describe("a paper broker that is killed while it trades", () => {
   it("agrees on the embedded database with all that was told, kill after kill", { timeout: 120_000 }, async () => {
     const folder = newDataFolder("ticker-paper-crash-");
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    for (const lines of KILLS) await agrees({ folder, url: "" }, await killedAfter(lines, { folder, url: "" }));
+    for (const lines of KILLS) expect(await agrees({ folder, url: "" }, await killedAfter(lines, { folder, url: "" }))).toBeGreaterThan(0);
   });
 
   it.skipIf(inject("postgres") === "")("agrees on a real Postgres", { timeout: 120_000 }, async () => {
     const { url, drop } = await newServerDatabase(inject("postgres"));
     onTestFinished(drop);
-    for (const lines of KILLS) await agrees({ folder: "", url }, await killedAfter(lines, { folder: "", url }));
+    for (const lines of KILLS) expect(await agrees({ folder: "", url }, await killedAfter(lines, { folder: "", url }))).toBeGreaterThan(0);
   });
 });
