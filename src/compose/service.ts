@@ -63,14 +63,14 @@ export async function buildService(options: ServiceOptions, backingOf: (deps: Ba
   const { keys } = control;
   const market = createMarket({ config, clock, log: log.log, database: control.backing.database });
   const settings = createSettings({ config, clock, log: log.log, ...control.backing });
-  const trading = createTrading({ config, clock, log: log.log, database: control.backing.database, breakers: control.breakers, market: market.copy, isEnabled: () => settings.state.current().typed.ordersEnabled });
+  const trading = createTrading({ config, clock, log: log.log, database: control.backing.database, breakers: control.breakers, market: market.copy, isEnabled: () => settings.state.current().typed.ordersEnabled, tell: (events) => stream.orderEvents(events) });
   const registry: Registry = createRegistry({ config, clock, log: log.log, backing: control.backing, values: market.copy, order: (order) => stream.orderFeeds(order) });
   const stream: StreamHost = new StreamHost({
     entry: options.streamEntry ?? new URL("./stream.ts", import.meta.url),
     options: () => ({ ...config.stream, keys: keys.records(), trips: operators.trips(), settings: settings.forStream(), memory: registry.memory() }),
     clock, log: log.log, redeem: (ticket) => tickets.redeem(ticket), onMarket: (notice) => market.copy.hear(notice),
     onRefusedKey: (refused) => settings.audit.failed({ ...refused, requestId: "", correlationId: "" }),
-    onFeeds: (notice) => registry.hear(notice),
+    onFeeds: (notice) => registry.hear(notice), readOrders: trading.readOrders,
     onBreaker: (report, why) => operators.remoteBreakerChanged(report, why),
     startMs: config.streamStartMs, silenceMs: config.streamSilenceMs, drainMs: Math.floor(config.shutdownMs * 0.6),
     restartsPerMinuteMax: config.streamRestartsPerMinuteMax, onFatal: options.onFatal,

@@ -13,6 +13,7 @@ import type { BreakerChange, BreakerReport } from "../ports/breakers.ts";
 import type { FeedNotice, FeedOrder } from "../ports/feed-control.ts";
 import type { FeedReport } from "../ports/feeds.ts";
 import type { MarketNotice } from "../ports/market-notices.ts";
+import type { OrderEvent, OrderReader } from "../ports/orders.ts";
 import type { StreamApplied, StreamSettings } from "../ports/stream-settings.ts";
 import type { StreamCommand, StreamNotice, StreamReport, WorkerState } from "../ports/stream-control.ts";
 import type { Logger, MetricSample, MetricSource } from "../ports/telemetry.ts";
@@ -34,6 +35,8 @@ export interface StreamHostDeps {
   readonly onMarket: (notice: MarketNotice) => void;
   /** A breaker of the thread changed by itself or by order. */
   readonly onBreaker: (report: BreakerReport, why: BreakerChange) => void;
+  /** What the channel `orders` is served from. */
+  readonly readOrders?: OrderReader;
   /** What the feeds say. */
   readonly onFeeds: (notice: FeedNotice) => void;
   /** The thread must listen within this time. */
@@ -152,6 +155,11 @@ export class StreamHost implements Component, MetricSource {
     this.#post({ type: "keys", change });
   }
 
+  /** Events of orders as they were written. */
+  orderEvents(events: readonly OrderEvent[]): void {
+    this.#post({ type: "order_events", events });
+  }
+
   /** False when the thread does not listen: then it hears nothing. */
   orderFeeds(order: FeedOrder): boolean {
     if (this.#state !== "listening") return false;
@@ -228,6 +236,7 @@ export class StreamHost implements Component, MetricSource {
       case "feeds": return this.#deps.onFeeds(notice.notice);
       case "breaker_changed": return this.#deps.onBreaker(notice.report, notice.why);
       case "redeem": return this.#redeem(notice.call, notice.ticket);
+      case "orders": return this.#deps.readOrders?.(notice.question, (answer) => this.#post({ type: "orders", call: notice.call, answer }));
       case "report": this.#reports.get(notice.call)?.(notice.report); return;
       case "log": this.#deps.log[notice.level](notice.fields, notice.message); return;
       case "failed": return this.#failed(notice.message);

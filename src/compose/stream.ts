@@ -16,6 +16,7 @@ import { Pipeline } from "../ingest/pipeline.ts";
 import type { Grant, RefusedSecret, TicketRedeemer } from "../ports/access.ts";
 import type { BreakerOrder, BreakerReport } from "../ports/breakers.ts";
 import { type ConnectionQuery, mergePages } from "../ports/connections.ts";
+import type { OrderEvents, OrderReader } from "../ports/orders.ts";
 import type { StreamCommand, StreamNotice, StreamReport } from "../ports/stream-control.ts";
 import { createBreakers } from "./breakers.ts";
 import { FeedOrders } from "./feed-orders.ts";
@@ -30,6 +31,7 @@ const clock = systemClock;
 /** Grows with every start of this thread. */
 const epoch = clock.nowMicros().toString(36);
 const redemptions = new Calls<Grant | null>();
+const orderReads = new Calls<OrderEvents | null>();
 
 function say(notice: StreamNotice): void {
   parentPort?.postMessage(notice);
@@ -41,6 +43,7 @@ const redeem: TicketRedeemer = (ticket, done) => say({ type: "redeem", call: red
 const breakers = createBreakers({ config: options, clock, log });
 for (const { name, leftMs } of options.trips) breakers.of(name).trip(leftMs);
 breakers.onChange((report, why) => say({ type: "breaker_changed", report, why }));
+const readOrders: OrderReader = (question, done) => say({ type: "orders", call: orderReads.open(done), question });
 const onRefusedKey = (refused: RefusedSecret): void => say({ type: "refused", refused });
 const demand = (index: number): void => feeds.demand(index);
 const keys = new KeyTable(options.keys);
@@ -59,7 +62,7 @@ const parts = [breakers, created.venues, main, downstream.sink, pipeline, feeds]
 
 /** The one fan-out lives here: no hop between tick and socket. */
 function inThisThread() {
-  const fanout = new Fanout({ clock, options: options.fanout, epoch, keys, redeem, placeTable, demand, onRefusedKey });
+  const fanout = new Fanout({ clock, options: options.fanout, epoch, keys, redeem, placeTable, demand, readOrders, onRefusedKey });
   return {
     sink: fanout,
     listen: () => fanout.listen(options.host, options.streamPort),
@@ -77,7 +80,7 @@ function inThisThread() {
 function inThreads() {
   const pool = new WorkerPool({
     clock, log, options: options.fanout, epoch, workers: options.workers, host: options.host, port: options.streamPort,
-    entry: new URL("./worker.ts", import.meta.url), placeTable, youngGenerationMb: STREAM_YOUNG_GENERATION_MB, redeem, demand, onHung: (reason) => say({ type: "failed", message: reason }),
+    entry: new URL("./worker.ts", import.meta.url), placeTable, youngGenerationMb: STREAM_YOUNG_GENERATION_MB, redeem, demand, readOrders, onHung: (reason) => say({ type: "failed", message: reason }),
     onChange: () => {
       sayState();
       settings.say();
@@ -131,6 +134,8 @@ function obey(command: StreamCommand): void {
       return;
     case "redeemed": return redemptions.answer(command.call, command.grant);
     case "settings": return settings.apply(command.settings);
+    case "order_events": return downstream.sink.orderEvents(command.events);
+    case "orders": return orderReads.answer(command.call, command.answer);
     case "report":
       void report().then((made) => say({ type: "report", call: command.call, report: made }));
       return;

@@ -8,11 +8,13 @@ import { Fanout } from "../fanout/fanout.ts";
 import { KeyTable } from "../fanout/key-table.ts";
 import { Calls, type FromWorker, type ToWorker, type WorkerInit } from "../fanout/thread-channel.ts";
 import type { Grant } from "../ports/access.ts";
+import type { OrderEvents } from "../ports/orders.ts";
 import type { FanoutSettings } from "../ports/stream-settings.ts";
 
 const init: WorkerInit = workerData;
 const acknowledged = new Int32Array(init.acknowledged);
 const redemptions = new Calls<Grant | null>();
+const orderReads = new Calls<OrderEvents | null>();
 let isListening = false;
 
 function say(message: FromWorker): void {
@@ -28,6 +30,7 @@ const fanout = new Fanout({
   redeem: (ticket, done) => say({ type: "redeem", call: redemptions.open(done), ticket }),
   onRefusedKey: (refused) => say({ type: "refused", refused }),
   demand: (index) => say({ type: "demand", index }),
+  readOrders: (question, done) => say({ type: "orders", call: orderReads.open(done), question }),
 });
 
 function apply(settings: FanoutSettings): void {
@@ -51,6 +54,8 @@ function obey(message: ToWorker): void {
     case "keys": return fanout.changeKeys(message.change);
     case "settings": return apply(message.settings);
     case "redeemed": return redemptions.answer(message.call, message.grant);
+    case "order_events": return fanout.orderEvents(message.events);
+    case "orders": return orderReads.answer(message.call, message.answer);
     case "report": return say({ type: "report", call: message.call, sessions: fanout.sessionCount, samples: fanout.samples() });
     case "connections":
       void fanout.connections.page(message.query).then((page) => say({ type: "connections", call: message.call, page }));

@@ -61,7 +61,7 @@ export class Dispatch {
     if (!this.#takeToken(session, nowMs)) return;
     if (payload === "ping") return void session.socket?.send("pong");
     const command = typeof payload === "string" ? decodeCommand(payload, options) : this.#binary(session, payload);
-    if (session.start === null && session.waiting === null) this.#run(session, command, nowMs);
+    if (!isBeginning(session) && session.waiting === null) this.#run(session, command, nowMs);
     else this.#wait(session, command);
   }
 
@@ -105,7 +105,7 @@ export class Dispatch {
 
   /** What waited for a subscription to begin. */
   started(session: Session): void {
-    while (session.start === null && session.waiting !== null && session.phase === "open") {
+    while (!isBeginning(session) && session.waiting !== null && session.phase === "open") {
       const command = session.waiting.shift();
       if (command === undefined) session.waiting = null;
       else this.#run(session, command, Math.floor(this.#parts.clock.monotonicMs()));
@@ -185,6 +185,8 @@ export class Dispatch {
       case "fault": return command.code === 400 ? this.#malformed(session, nowMs, command.id, command.message) : this.#fault(session, command.id, command.code, command.message);
       case "subscribe":
       case "unsubscribe":
+      case "subscribe_orders":
+      case "unsubscribe_orders":
       case "list": return this.#subscription(session, command);
       default: return unreachable(command);
     }
@@ -197,10 +199,14 @@ export class Dispatch {
     else waiting.push(command);
   }
 
-  #subscription(session: Session, command: Extract<Command, { readonly type: "subscribe" | "unsubscribe" | "list" }>): void {
+  #subscription(session: Session, command: Extract<Command, { readonly type: "subscribe" | "unsubscribe" | "subscribe_orders" | "unsubscribe_orders" | "list" }>): void {
     if (!session.scopes.includes("read")) return this.#fault(session, command.id, 409, "the scope `read` is needed: use a key that has it");
     const { subscribe } = this.#parts;
-    if (command.type === "subscribe") subscribe.subscribe(session, command.id, command.topics);
+    const isOfOrders = command.type === "subscribe_orders" || command.type === "unsubscribe_orders";
+    if (isOfOrders && !session.scopes.includes("trade")) return this.#fault(session, command.id, 409, "the scope `trade` is needed for `orders`: use a key that has it");
+    if (command.type === "subscribe_orders") subscribe.subscribeOrders(session, command.id, command.resume);
+    else if (command.type === "unsubscribe_orders") subscribe.unsubscribeOrders(session, command.id);
+    else if (command.type === "subscribe") subscribe.subscribe(session, command.id, command.topics);
     else if (command.type === "unsubscribe") subscribe.unsubscribe(session, command.id, command.topics);
     else subscribe.list(session, command.id);
   }
@@ -242,4 +248,9 @@ export class Dispatch {
     else this.#fault(session, null, 429, message);
     return false;
   }
+}
+
+/** Whether a subscription is on its way: commands behind it wait. */
+function isBeginning({ start, orders }: Session): boolean {
+  return start !== null || (orders !== null && orders.begin !== null);
 }

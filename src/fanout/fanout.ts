@@ -8,6 +8,7 @@ import type { Component } from "../core/component.ts";
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { KeyChange, RefusedSecret, TicketRedeemer } from "../ports/access.ts";
 import type { Connection } from "../ports/connections.ts";
+import type { OrderEvent, OrderReader } from "../ports/orders.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
 import type { FanoutSettings } from "../ports/stream-settings.ts";
 import type { MetricSample, MetricSource } from "../ports/telemetry.ts";
@@ -25,6 +26,7 @@ import { LaggingLane } from "./lagging.ts";
 import { LiveOptions } from "./live-options.ts";
 import { OpenPings } from "./open-pings.ts";
 import type { FanoutOptions } from "./options.ts";
+import { OrderTopics } from "./order-topics.ts";
 import { Outlets } from "./outlet.ts";
 import { Places } from "./places.ts";
 import { Positions } from "./positions.ts";
@@ -56,6 +58,8 @@ export interface FanoutParts {
   readonly demand: (index: InstrumentIndex) => void;
   /** A key or ticket was not accepted; for the audit. */
   readonly onRefusedKey?: (refused: RefusedSecret) => void;
+  /** What the channel `orders` is served from; without it orders cannot be read. */
+  readonly readOrders?: OrderReader;
   /** Another server than the real one: for tests on a clock of their own. */
   readonly createServer?: (options: FanoutOptions, events: SocketEvents) => ClientServer;
 }
@@ -76,6 +80,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
   readonly #resumes: Resumes;
   readonly #starter: Starter;
   readonly #subscribe: SubscribeCommands;
+  readonly #orders: OrderTopics;
   readonly #dispatch: Dispatch;
   readonly #upkeep: Upkeep;
   readonly #lagging: LaggingLane;
@@ -104,10 +109,12 @@ export class Fanout implements RecordSink, Component, MetricSource {
     const held = { ...kept, outlets: this.#outlets, positions: this.#positions, resumes: this.#resumes, sampler: this.#sampler, changes: this.#changes };
     this.#publisher = new Publisher(this.#directory, this.#cache, this.#outlets, this.#sampler, publish);
     this.#starter = new Starter(clock, options, held, (session) => this.#dispatch.started(session));
-    this.#subscribe = new SubscribeCommands(options, { ...held, starter: this.#starter, counters: this.#counters }, parts.demand);
+    const readOrders: OrderReader = parts.readOrders ?? ((_question, done) => done(null));
+    this.#orders = new OrderTopics({ clock, options, outlets: this.#outlets, counters: this.#counters, publish, read: readOrders, started: (session) => this.#dispatch.started(session) });
+    this.#subscribe = new SubscribeCommands(options, { ...held, orders: this.#orders, starter: this.#starter, counters: this.#counters }, parts.demand);
     this.#dispatch = new Dispatch({ ...parts, places: this.#places, subscribe: this.#subscribe, counters: this.#counters, outlets: this.#outlets, onAuthenticated: (session) => this.#authenticated(session) });
-    this.#upkeep = new Upkeep({ ...sending, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, counters: this.#counters });
-    this.#lagging = new LaggingLane({ ...sending, epoch: parts.epoch, ...kept, outlets: this.#outlets, positions: this.#positions, changes: this.#changes, sampleCatchUp, dispatch: this.#dispatch });
+    this.#upkeep = new Upkeep({ ...sending, dispatch: this.#dispatch, directory: this.#directory, cache: this.#cache, publisher: this.#publisher, counters: this.#counters, orders: this.#orders });
+    this.#lagging = new LaggingLane({ ...sending, epoch: parts.epoch, ...kept, outlets: this.#outlets, positions: this.#positions, changes: this.#changes, sampleCatchUp, dispatch: this.#dispatch, orders: this.#orders });
     this.connections = new Connections({ clock, sessions: this.#sessions, topicsOf: (session) => this.#subscribe.topicsOf(session), messagesOf: (session) => this.#subscribe.messagesOf(session) });
     this.#server = (parts.createServer ?? ((o, e) => new SocketServer(o, e)))(options, this.#socketEvents());
   }
@@ -120,6 +127,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
   async start(): Promise<void> {
     this.#upkeep.start();
     this.#lagging.start();
+    this.#orders.start();
   }
 
   /** Resolves with the port in use. */
@@ -130,6 +138,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
   async stop(): Promise<void> {
     this.#upkeep.stop();
     this.#lagging.stop();
+    this.#orders.stop();
     this.#sampler.stop();
     this.#server.close();
   }
@@ -163,6 +172,11 @@ export class Fanout implements RecordSink, Component, MetricSource {
     const frame = `{"type":"gap","channel":"trades","symbol":${JSON.stringify(listing.instrument.id)},"epoch":"${this.#parts.epoch}","missed":${missed},"reason":"upstream"}`;
     this.#publisher.notice(topicKey(index, TRADES_SLOT), listing, frame);
     this.#lagging.notice(topicKey(index, TRADES_SLOT), frame);
+  }
+
+  /** Events of orders as they were written, of any owners. */
+  orderEvents(events: readonly OrderEvent[]): void {
+    this.#orders.hear(events);
   }
 
   /** Works by these from now on: no session is judged anew before its next look. */
@@ -220,6 +234,7 @@ export class Fanout implements RecordSink, Component, MetricSource {
       ...this.#resumes.samples(),
       ...this.#sampler.samples(),
       ...this.#changes.samples(),
+      ...this.#orders.samples(),
       gauge("ticker_stream_sessions", "Connections open", this.#sessions.length),
       gauge("ticker_stream_sessions_unauthenticated", "Connections before authentication", this.#opening.size),
       gauge("ticker_stream_sessions_deflating", "Connections that asked for compression", this.#server.deflating ?? 0),
@@ -255,11 +270,16 @@ export class Fanout implements RecordSink, Component, MetricSource {
       opened: (session) => this.#opened(session, nowMs()),
       frame: (session, payload, bytes) => this.#frame(session, payload, bytes, nowMs()),
       pong: (session, isPong) => this.#heard(session, isPong, nowMs()),
-      drained: (session) => { if (session.start !== null) this.#starter.go(session); },
+      drained: (session) => this.#drained(session),
       dropped: (session) => this.#dropped(session),
       closed: (session) => this.#closed(session),
       refused: (reason) => this.#counters.refuse(reason),
     };
+  }
+
+  #drained(session: Session): void {
+    if (session.start !== null) this.#starter.go(session);
+    if (session.lag === null) this.#orders.goOn(session);
   }
 
   #heard(session: Session, isPong: boolean, nowMs: number): void {

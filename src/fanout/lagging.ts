@@ -11,6 +11,7 @@ import { CatchUp } from "./catch-up.ts";
 import type { Directory } from "./directory.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { OpenPings } from "./open-pings.ts";
+import type { OrderTopics } from "./order-topics.ts";
 import type { FanoutOptions } from "./options.ts";
 import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
@@ -40,6 +41,7 @@ export interface LaggingParts {
   readonly changes: SamplingChanges;
   readonly sampleCatchUp: SampleCatchUp;
   readonly dispatch: Dispatch;
+  readonly orders: OrderTopics;
 }
 
 export class LaggingLane {
@@ -200,6 +202,7 @@ export class LaggingLane {
     for (const key of positions.heldBy(session)) seqs.set(key, positions.positionOf(session, key));
     const before = positions.sumOf(session);
     const subscriptions = outlets.subscriptionsOf(session);
+    this.#parts.orders.park(session);
     for (const key of session.topics) subscriptions.release(session, key);
     for (const key of session.start?.temporary ?? []) subscriptions.release(session, key);
     for (const wildcard of session.wildcards ?? []) subscriptions.releaseWildcard(session, wildcard);
@@ -238,6 +241,7 @@ export class LaggingLane {
       isWhole = this.#catchUp.send(session, lag, positions.heldBy(session), options.softLimitBytes);
     });
     lag.served++;
+    this.#parts.orders.goOn(session);
     if (isWhole && keepsUp && session.start === null) this.#leave(session);
     else this.#ping(session, nowMs);
   }
@@ -262,6 +266,7 @@ export class LaggingLane {
       }
     }
     say(session, `{"type":"caught_up","folded":${lag.folded},"lost":${lag.lost}}`);
+    this.#parts.orders.goOn(session);
   }
 
   #ping(session: Session, nowMs: number): void {

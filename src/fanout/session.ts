@@ -5,7 +5,7 @@
  */
 import type { Scope } from "../ports/access.ts";
 import type { Codec } from "../protocol/codec.ts";
-import type { Command, EveryMs, ResumeEntry, Sampling } from "../protocol/commands.ts";
+import type { Command, EveryMs, ResumeEntry, ResumePosition, Sampling } from "../protocol/commands.ts";
 import type { CommandId } from "../protocol/errors.ts";
 import { jsonCodec } from "../protocol/json-codec.ts";
 import type { Slot, TopicKey } from "../protocol/topic.ts";
@@ -59,6 +59,21 @@ export interface Lag {
   overHardMs: number;
 }
 
+/** A session's hold of its owner's orders (order-topics.ts). */
+export interface OrderHold {
+  /** The last event that it was sent; while it is native, its topic's position stands for it. */
+  epoch: string;
+  seq: number;
+  isNative: boolean;
+  /** Events of its topic before it was native. */
+  nativeSince: number;
+  isAsking: boolean;
+  /** Millisecond (monotonic, whole) in which it was last sent an event that was read for it. */
+  sentMs: number;
+  /** The command that is not acknowledged yet; null: it is. */
+  begin: { readonly id: CommandId; readonly resume: ResumePosition | null } | null;
+}
+
 /** `closing`: the reason is said, the close waits for what is queued before it. */
 export type Phase = "opening" | "redeeming" | "open" | "closing" | "closed";
 
@@ -106,6 +121,7 @@ export class Session {
   /** Sampled topics that join their group at the next boundary, with the position until then. */
   detached: Map<TopicKey, number> | null = null;
   wildcards: Wildcard[] | null = null;
+  orders: OrderHold | null = null;
   /** `recent` of trade topics, where it is not 0. */
   recents: Map<TopicKey, number> | null = null;
   /** The subscription that is being started. */

@@ -4,12 +4,13 @@
  * Protocol section 2.2. Runs on: the thread of its fan-out. Path: per command.
  */
 import type { InstrumentIndex } from "../market/instrument.ts";
-import type { TopicSelection } from "../protocol/commands.ts";
+import type { ResumePosition, TopicSelection } from "../protocol/commands.ts";
 import { type CommandId, idJson, STREAM_ERRORS, type StreamErrorCode } from "../protocol/errors.ts";
 import { instrumentOf, meaningOf, slotFor, slotOf, STATUS_SLOT, topicKey, TRADES_SLOT, type Slot, type TopicKey } from "../protocol/topic.ts";
 import type { FanoutCounters } from "./counters.ts";
 import type { Directory, Listing } from "./directory.ts";
 import type { FanoutOptions } from "./options.ts";
+import type { OrderTopics } from "./order-topics.ts";
 import type { Outlets } from "./outlet.ts";
 import type { Positions } from "./positions.ts";
 import { sendError } from "./send-error.ts";
@@ -50,11 +51,12 @@ export class SubscribeCommands {
   readonly #starter: Starter;
   readonly #resumes: Resumes;
   readonly #counters: FanoutCounters;
+  readonly #orders: OrderTopics;
   /** Asks the feed of an instrument that is not delivering to carry it. */
   readonly #demand: (index: InstrumentIndex) => void;
   readonly #withWildcards = new Set<Session>();
 
-  constructor(options: FanoutOptions, parts: { directory: Directory; outlets: Outlets; positions: Positions; starter: Starter; resumes: Resumes; counters: FanoutCounters }, demand: (index: InstrumentIndex) => void) {
+  constructor(options: FanoutOptions, parts: { directory: Directory; outlets: Outlets; positions: Positions; starter: Starter; resumes: Resumes; counters: FanoutCounters; orders: OrderTopics }, demand: (index: InstrumentIndex) => void) {
     this.#options = options;
     this.#directory = parts.directory;
     this.#outlets = parts.outlets;
@@ -62,6 +64,7 @@ export class SubscribeCommands {
     this.#starter = parts.starter;
     this.#resumes = parts.resumes;
     this.#counters = parts.counters;
+    this.#orders = parts.orders;
     this.#demand = demand;
   }
 
@@ -89,6 +92,19 @@ export class SubscribeCommands {
     this.#starter.begin(session, { id, keys: plan.keys, done: 0, recent: wanted.recent, everyMs: wanted.everyMs, wildcards: plan.wildcards, held: plan.held, temporary: [], replaced: plan.replaced, resume, replay: null, remarksJson });
   }
 
+  subscribeOrders(session: Session, id: CommandId, resume: ResumePosition | null): void {
+    const isFull = this.#countOf(session) >= this.#options.topicsPerSessionMax || this.#outlets.total >= this.#options.subscriptionsMax;
+    if (session.orders === null && isFull) return sendError(this.#counters, session, 405, `a session may hold ${this.#options.topicsPerSessionMax} topics: unsubscribe some`, id);
+    this.#orders.subscribe(session, id, resume);
+  }
+
+  unsubscribeOrders(session: Session, id: CommandId): void {
+    if (session.orders === null) return sendError(this.#counters, session, 417, "`orders` is not subscribed: see `list`", id);
+    const entry = this.#orders.entryJson(session);
+    this.#orders.end(session);
+    this.#answer(session, "unsubscribed", id, [entry], rejectedJson([]));
+  }
+
   unsubscribe(session: Session, id: CommandId, wanted: TopicSelection | null): void {
     const entries: string[] = [];
     const rejections: Rejection[] = [];
@@ -96,6 +112,8 @@ export class SubscribeCommands {
     if (wanted === null) {
       for (const key of aloneIn(session)) entries.push(this.#endTopic(session, key));
       for (const wildcard of [...(session.wildcards ?? [])]) entries.push(...this.#endWildcard(session, wildcard));
+      if (session.orders !== null) entries.push(this.#orders.entryJson(session));
+      this.#orders.end(session);
     } else {
       const slot = slotFor(wanted.channel, wanted.interval, wanted.depth);
       for (const symbol of new Set(wanted.symbols)) this.#endSymbol(session, symbol, slot, entries, rejections);
@@ -109,6 +127,7 @@ export class SubscribeCommands {
     for (const wildcard of session.wildcards ?? []) {
       for (const key of this.#positions.membersOf(wildcard.venue, wildcard.slot)) entries.push(this.#positions.entryJson(key, session.recents?.get(key) ?? 0, session));
     }
+    if (session.orders !== null) entries.push(this.#orders.entryJson(session));
     const wildcards = (session.wildcards ?? []).map((wildcard) => wildcardJson(wildcard)).join(",");
     this.#answer(session, "subscriptions", id, entries, wildcards === "" ? "" : `,"wildcards":[${wildcards}]`);
   }
@@ -138,7 +157,7 @@ export class SubscribeCommands {
 
   /** Data messages handed to the session since `auth`, snapshots not counted. */
   messagesOf(session: Session): number {
-    return session.messagesBase + this.#positions.sumOf(session);
+    return session.messagesBase + this.#positions.sumOf(session) + this.#orders.messagesOf(session);
   }
 
   /** Topics that it holds, matches of its wildcards among them. */
@@ -153,6 +172,7 @@ export class SubscribeCommands {
     for (const key of session.topics) subscriptions.release(session, key);
     for (const key of session.start?.temporary ?? []) subscriptions.release(session, key);
     for (const wildcard of session.wildcards ?? []) subscriptions.releaseWildcard(session, wildcard);
+    this.#orders.end(session);
     dropTopics(session, new Set(session.topics));
     session.wildcards = null;
     session.start = null;
@@ -161,6 +181,7 @@ export class SubscribeCommands {
   /** The session is gone. */
   closed(session: Session): void {
     this.#withWildcards.delete(session);
+    this.#orders.end(session);
     this.#outlets.subscriptionsOf(session).forget(session);
   }
 
@@ -273,7 +294,7 @@ export class SubscribeCommands {
   }
 
   #countOf(session: Session): number {
-    let count = session.topics.length - (session.members?.size ?? 0);
+    let count = session.topics.length - (session.members?.size ?? 0) + (session.orders === null ? 0 : 1);
     for (const wildcard of session.wildcards ?? []) count += this.#positions.membersOf(wildcard.venue, wildcard.slot).length;
     return count;
   }

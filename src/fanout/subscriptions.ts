@@ -17,6 +17,8 @@ export class Subscriptions {
   wildcardCounts = new Int32Array(SLOTS * 64);
   /** Sessions that hold a sampled topic natively; no entry: none. */
   readonly sampled = new Map<SampleId, number>();
+  /** Sessions that hold the orders of an owner natively; no entry: none. */
+  readonly owners = new Map<string, number>();
   /** Sum of all. */
   total = 0;
   readonly #prefix: string;
@@ -53,6 +55,10 @@ export class Subscriptions {
 
   sampledNameOf(id: SampleId): string {
     return `${this.#prefix}s${id.toString(36)}`;
+  }
+
+  ownerNameOf(owner: string): string {
+    return `${this.#prefix}o${owner}`;
   }
 
   static wildcardKey(venueNumber: number, slot: Slot): number {
@@ -96,6 +102,23 @@ export class Subscriptions {
       if (session.socket?.unsubscribe(this.wildcardNameOf(native))) this.#wildcardLowered(native);
     }
     wildcard.natives.length = 0;
+  }
+
+  /** Whether the session now gets the owner's orders natively. */
+  holdOwner(session: Session, owner: string): boolean {
+    if (!session.socket?.subscribe(this.ownerNameOf(owner))) return false;
+    this.owners.set(owner, (this.owners.get(owner) ?? 0) + 1);
+    this.total++;
+    return true;
+  }
+
+  /** Of a session that holds them natively, whether its socket is still there or not. */
+  releaseOwner(session: Session, owner: string): void {
+    session.socket?.unsubscribe(this.ownerNameOf(owner));
+    this.total--;
+    const left = (this.owners.get(owner) ?? 0) - 1;
+    if (left > 0) this.owners.set(owner, left);
+    else this.owners.delete(owner);
   }
 
   /** The socket is gone, and with it its native subscriptions: only the counts are left to correct. */

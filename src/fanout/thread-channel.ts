@@ -8,6 +8,7 @@
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { Grant, KeyChange, KeyRecord, RefusedSecret } from "../ports/access.ts";
 import type { Connection, ConnectionPage, ConnectionQuery } from "../ports/connections.ts";
+import type { OrderEvent, OrderEvents, OrderQuestion } from "../ports/orders.ts";
 import type { FanoutSettings } from "../ports/stream-settings.ts";
 import type { MetricSample } from "../ports/telemetry.ts";
 import type { FanoutOptions } from "./options.ts";
@@ -35,6 +36,9 @@ export type ToWorker =
   | { readonly type: "keys"; readonly change: KeyChange }
   | { readonly type: "redeemed"; readonly call: number; readonly grant: Grant | null }
   | { readonly type: "settings"; readonly settings: FanoutSettings }
+  | { readonly type: "order_events"; readonly events: readonly OrderEvent[] }
+  /** Null: they cannot be read at the moment. */
+  | { readonly type: "orders"; readonly call: number; readonly answer: OrderEvents | null }
   | { readonly type: "report"; readonly call: number }
   | { readonly type: "connections"; readonly call: number; readonly query: ConnectionQuery }
   | { readonly type: "connection"; readonly call: number; readonly id: string; readonly isDisconnected: boolean }
@@ -50,6 +54,7 @@ export type FromWorker =
   | { readonly type: "redeem"; readonly call: number; readonly ticket: string }
   | { readonly type: "refused"; readonly refused: RefusedSecret }
   | { readonly type: "demand"; readonly index: InstrumentIndex }
+  | { readonly type: "orders"; readonly call: number; readonly question: OrderQuestion }
   | { readonly type: "report"; readonly call: number; readonly sessions: number; readonly samples: readonly MetricSample[] }
   | { readonly type: "connections"; readonly call: number; readonly page: ConnectionPage }
   /** Null: it has none of that id. */

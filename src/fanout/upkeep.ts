@@ -10,6 +10,7 @@ import type { FanoutCounters } from "./counters.ts";
 import type { Directory, VenueListing } from "./directory.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { OpenPings } from "./open-pings.ts";
+import type { OrderTopics } from "./order-topics.ts";
 import type { FanoutOptions } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
 import type { RecordCache } from "./record-cache.ts";
@@ -27,6 +28,7 @@ export interface UpkeepParts {
   readonly directory: Directory;
   readonly cache: RecordCache;
   readonly publisher: Publisher;
+  readonly orders: OrderTopics;
   readonly counters: FanoutCounters;
   /** What operators tell every client; null: nothing. */
   readonly banner: () => string | null;
@@ -106,7 +108,7 @@ export class Upkeep {
     for (const wildcard of session.wildcards ?? []) {
       for (const native of wildcard.natives) if ((wildSentMs[native] ?? 0) > sinceMs) return true;
     }
-    return false;
+    return this.#parts.orders.sentMs(session) > sinceMs;
   }
 
   #armHeartbeat(): void {

@@ -13,6 +13,7 @@ import { messageOf, ResourceError } from "../core/errors.ts";
 import type { Instrument, InstrumentIndex } from "../market/instrument.ts";
 import type { KeyChange, KeyRecord, RefusedSecret, TicketRedeemer } from "../ports/access.ts";
 import type { ConnectionList, ConnectionQuery, FoundConnection } from "../ports/connections.ts";
+import type { OrderEvent, OrderReader } from "../ports/orders.ts";
 import type { RecordBatch, RecordSink } from "../ports/records.ts";
 import type { FanoutSettings } from "../ports/stream-settings.ts";
 import type { Logger, MetricSample } from "../ports/telemetry.ts";
@@ -21,6 +22,7 @@ import { freePort } from "./free-port.ts";
 import { LiveOptions } from "./live-options.ts";
 import type { FanoutOptions } from "./options.ts";
 import { RecordCache } from "./record-cache.ts";
+import { type Member, post, send } from "./pool-member.ts";
 import { Calls, type FromWorker, type ToWorker, type WorkerInit } from "./thread-channel.ts";
 import { WorkerQuestions } from "./worker-questions.ts";
 
@@ -56,38 +58,14 @@ export interface WorkerPoolParts {
   readonly placeTable: SharedArrayBuffer;
   readonly redeem: TicketRedeemer;
   readonly demand: (index: InstrumentIndex) => void;
+  /** What the channel `orders` is served from. */
+  readonly readOrders?: OrderReader;
   /** A worker hangs: the process cannot go on. */
   readonly onHung: (reason: string) => void;
   /** `listening` or `settled` may have changed. */
   readonly onChange?: () => void;
   /** A key or ticket was not accepted; for the audit. */
   readonly onRefusedKey?: (refused: RefusedSecret) => void;
-}
-
-interface Member {
-  readonly worker: Worker;
-  /** Revision of the settings that it works by; NaN before it takes messages. */
-  settled: number;
-  readonly acknowledged: Int32Array;
-  /** It takes messages. */
-  ready: boolean;
-  listening: boolean;
-  /** When it began to listen; NaN before. */
-  listeningSinceMs: number;
-  /** Workers in a row before it that failed too soon. */
-  readonly failures: number;
-  /** Bytes of each batch not acknowledged yet, oldest first. */
-  readonly inFlight: number[];
-  inFlightBytes: number;
-  /** Acknowledgements already accounted for. */
-  seen: number;
-  /** When it last took something in, or had nothing to take in. */
-  seenAtMs: number;
-  /** What it has not been sent, while it is behind; null: it gets every batch. */
-  backlog: Backlog | null;
-  behindSinceMs: number;
-  onListening: (port: number) => void;
-  onDrained: (sessions: number) => void;
 }
 
 export class WorkerPool implements RecordSink, Component {
@@ -179,6 +157,11 @@ export class WorkerPool implements RecordSink, Component {
       if (member.backlog) member.backlog.lose(index, missed);
       else post(member, { type: "lost", index, missed });
     }
+  }
+
+  /** Events of orders as they were written: each worker knows who holds them. */
+  orderEvents(events: readonly OrderEvent[]): void {
+    for (const member of this.#members) post(member, { type: "order_events", events });
   }
 
   changeKeys(change: KeyChange): void {
@@ -342,6 +325,8 @@ export class WorkerPool implements RecordSink, Component {
       case "redeem":
         return this.#parts.redeem(message.ticket, (grant) => post(member, { type: "redeemed", call: message.call, grant }));
       case "demand": return this.#parts.demand(message.index);
+      case "orders":
+        return this.#parts.readOrders?.(message.question, (answer) => post(member, { type: "orders", call: message.call, answer }));
       case "settled":
         member.settled = message.revision;
         return this.#parts.onChange?.();
@@ -386,14 +371,4 @@ export class WorkerPool implements RecordSink, Component {
     });
     this.#restartTimers.add(timer);
   }
-}
-
-function post(member: Member, message: ToWorker, transfer: readonly ArrayBuffer[] = []): void {
-  member.worker.postMessage(message, transfer);
-}
-
-function send(member: Member, words: Float64Array<ArrayBuffer>, offsets: Uint32Array<ArrayBuffer>, count: number): void {
-  member.inFlight.push(words.byteLength);
-  member.inFlightBytes += words.byteLength;
-  post(member, { type: "batch", count, words, offsets }, [words.buffer, offsets.buffer]);
 }

@@ -88,10 +88,22 @@ export interface OrderPosition {
   readonly seq: number;
 }
 
-/** `gap`: another epoch, a position from the future, or events that are not kept any more; go on from `position`. */
+/** What follows a position; `position` is where the events stand. */
 export type OrderEvents =
   | { readonly type: "events"; readonly events: readonly OrderEvent[]; readonly position: OrderPosition }
-  | { readonly type: "gap"; readonly reason: "restart" | "expired"; readonly position: OrderPosition };
+  /** Another epoch, or a position from the future: go on from `position`. */
+  | { readonly type: "gap"; readonly reason: "restart"; readonly position: OrderPosition }
+  /** Events are not kept any more: go on after `pruned`, the last of them. */
+  | { readonly type: "gap"; readonly reason: "expired"; readonly position: OrderPosition; readonly pruned: number };
+
+/** What a fan-out asks: the events of an owner after a position; null: only where they stand. */
+export interface OrderQuestion {
+  readonly owner: string;
+  readonly from: OrderPosition | null;
+}
+
+/** Null: the database is away, or too much is asked at once. May cross threads. Who has asked once is told of every event of that owner from then on. */
+export type OrderReader = (question: OrderQuestion, done: (answer: OrderEvents | null) => void) => void;
 
 /** The channel `orders` of protocol 2.2: one topic per owner, served from what is kept. */
 export interface OrderEventLog {

@@ -7,6 +7,7 @@ import type { ConnectionList, ConnectionQuery, FoundConnection } from "./connect
 import type { FeedNotice, FeedOrder } from "./feed-control.ts";
 import type { FeedReport } from "./feeds.ts";
 import type { MarketNotice } from "./market-notices.ts";
+import type { OrderEvent, OrderEvents, OrderQuestion } from "./orders.ts";
 import type { StreamApplied, StreamSettings } from "./stream-settings.ts";
 import type { MetricSample } from "./telemetry.ts";
 
@@ -15,6 +16,10 @@ export type StreamCommand =
   | { readonly type: "keys"; readonly change: KeyChange }
   | { readonly type: "redeemed"; readonly call: number; readonly grant: Grant | null }
   | { readonly type: "settings"; readonly settings: StreamSettings }
+  /** Written just now, of owners whom somebody has asked about. */
+  | { readonly type: "order_events"; readonly events: readonly OrderEvent[] }
+  /** Null: they cannot be read at the moment. */
+  | { readonly type: "orders"; readonly call: number; readonly answer: OrderEvents | null }
   | { readonly type: "report"; readonly call: number }
   | StreamQuestion
   | { readonly type: "feeds"; readonly order: FeedOrder }
@@ -27,6 +32,7 @@ export type StreamNotice =
   /** Listening; `port` is the one in use. */
   | { readonly type: "listening"; readonly port: number }
   | { readonly type: "redeem"; readonly call: number; readonly ticket: string }
+  | { readonly type: "orders"; readonly call: number; readonly question: OrderQuestion }
   | { readonly type: "report"; readonly call: number; readonly report: StreamReport }
   /** A key or ticket was not accepted. */
   | { readonly type: "refused"; readonly refused: RefusedSecret }

@@ -34,11 +34,17 @@ export interface ResumeEntry {
   readonly sequence: number;
 }
 
+/** Where a client stands in its orders, as it was told: not checked against anything. */
+export type ResumePosition = Omit<ResumeEntry, "symbol">;
+
 export type Command =
   | { readonly type: "auth"; readonly id: CommandId; readonly apiKey: string; readonly encoding: Encoding }
   | { readonly type: "subscribe"; readonly id: CommandId; readonly topics: TopicSelection }
   /** `topics` null: all. */
   | { readonly type: "unsubscribe"; readonly id: CommandId; readonly topics: TopicSelection | null }
+  /** The owner's orders, from after where the client stopped before. */
+  | { readonly type: "subscribe_orders"; readonly id: CommandId; readonly resume: ResumePosition | null }
+  | { readonly type: "unsubscribe_orders"; readonly id: CommandId }
   | { readonly type: "list"; readonly id: CommandId }
   | { readonly type: "ping"; readonly id: CommandId }
   /** `during` is the type of the command that has the fault; empty when it could not be told. */
@@ -97,6 +103,7 @@ function decodeAuth(from: Fields, id: CommandId): Command {
 }
 
 function decodeSubscribe(from: Fields, id: CommandId, limits: CommandLimits): Command {
+  if (from["channel"] === "orders") return decodeOrders(from, id);
   const topics = decodeSelection(from, id, limits);
   if ("type" in topics) return topics;
   const resume = decodeResume(from["resume"], limits);
@@ -107,16 +114,37 @@ function decodeSubscribe(from: Fields, id: CommandId, limits: CommandLimits): Co
 function decodeUnsubscribe(from: Fields, id: CommandId, limits: CommandLimits): Command {
   if (from["all"] === true) return { type: "unsubscribe", id, topics: null };
   if (from["all"] !== undefined && from["all"] !== false) return fault(id, 414, "`all` must be true or absent");
+  if (from["channel"] === "orders") return foreignOption(from, id) ?? { type: "unsubscribe_orders", id };
   const topics = decodeSelection(from, id, limits);
   return "type" in topics ? topics : { type: "unsubscribe", id, topics };
+}
+
+/** Options of other channels: orders are neither chosen by symbol nor sampled. */
+const FOREIGN_TO_ORDERS = ["symbols", "every_ms", "interval", "depth", "recent"] as const;
+
+function foreignOption(from: Fields, id: CommandId): Command | null {
+  const found = FOREIGN_TO_ORDERS.find((name) => from[name] !== undefined);
+  return found === undefined ? null : fault(id, 414, `\`${found}\` is no option of orders, which are all orders of your key: leave it out`);
+}
+
+function decodeOrders(from: Fields, id: CommandId): Command {
+  const refusal = foreignOption(from, id);
+  if (refusal !== null) return refusal;
+  if (typeof (from["atomic"] ?? false) !== "boolean") return fault(id, 414, "`atomic` must be true or false");
+  const entries = from["resume"] ?? [];
+  if (!Array.isArray(entries) || entries.length > 1) return fault(id, 414, '`resume` of orders must be an array of one {"epoch","seq"}: leave it out to start with what happens next');
+  if (entries.length === 0) return { type: "subscribe_orders", id, resume: null };
+  const fields: Fields = isFields(entries[0]) ? entries[0] : {};
+  const resume = decodePosition(fields, 0);
+  return typeof resume === "string" ? fault(id, 414, resume) : { type: "subscribe_orders", id, resume };
 }
 
 function decodeSelection(from: Fields, id: CommandId, limits: CommandLimits): TopicSelection | Command {
   const channel = CHANNELS.find((name) => name === from["channel"]);
   if (channel === undefined) {
     return typeof from["channel"] === "string"
-      ? fault(id, 410, `\`channel\` must be one of ${CHANNELS.join(", ")}`)
-      : fault(id, 400, `\`channel\` is missing: one of ${CHANNELS.join(", ")}`);
+      ? fault(id, 410, `\`channel\` must be one of ${CHANNELS.join(", ")}, orders`)
+      : fault(id, 400, `\`channel\` is missing: one of ${CHANNELS.join(", ")}, orders`);
   }
   const symbols = stringsOf(from["symbols"]);
   if (symbols === null || symbols.length === 0) return fault(id, 400, "`symbols` must be a non-empty array of strings such as \"sim:BTC-USD\"");
@@ -155,13 +183,19 @@ function decodeResume(value: unknown, limits: CommandLimits): ResumeEntry[] | st
   if (value.length > limits.topicsPerSessionMax) return `\`resume\` must have at most ${limits.topicsPerSessionMax} entries, found ${value.length}: a session may hold as many topics`;
   for (const [i, entry] of value.entries()) {
     const fields: Fields = isFields(entry) ? entry : {};
-    const { symbol, epoch, seq } = fields;
+    const { symbol } = fields;
     if (typeof symbol !== "string") return `\`resume[${i}].symbol\` must be a string such as "sim:BTC-USD"`;
-    if (typeof epoch !== "string") return `\`resume[${i}].epoch\` must be a string: the \`epoch\` of the topic's acknowledgement`;
-    if (typeof seq !== "number" || !Number.isSafeInteger(seq) || seq < 0) return `\`resume[${i}].seq\` must be a whole number from 0 to 2^53 - 1: the last \`seq\` that you have`;
-    entries.push({ symbol, epoch, sequence: seq });
+    const position = decodePosition(fields, i);
+    if (typeof position === "string") return position;
+    entries.push({ symbol, ...position });
   }
   return entries;
+}
+
+function decodePosition({ epoch, seq }: Fields, i: number): ResumePosition | string {
+  if (typeof epoch !== "string") return `\`resume[${i}].epoch\` must be a string: the \`epoch\` of the topic's acknowledgement`;
+  if (typeof seq !== "number" || !Number.isSafeInteger(seq) || seq < 0) return `\`resume[${i}].seq\` must be a whole number from 0 to 2^53 - 1: the last \`seq\` that you have`;
+  return { epoch, sequence: seq };
 }
 
 function stringsOf(value: unknown): string[] | null {

@@ -22,11 +22,12 @@ export const STREAM_ERRORS = {
   429: "rate_limited",
   500: "internal",
   503: "draining",
+  504: "unavailable",
 } as const;
 
 export type StreamErrorCode = keyof typeof STREAM_ERRORS;
 
-const RETRYABLE: ReadonlySet<StreamErrorCode> = new Set([404, 406, 407, 419, 429, 500, 503]);
+const RETRYABLE: ReadonlySet<StreamErrorCode> = new Set([404, 406, 407, 419, 429, 500, 503, 504]);
 
 /** The WebSocket close code (RFC 6455 section 7.4) that goes with a fatal error. */
 export function closeCodeOf(code: StreamErrorCode): number {

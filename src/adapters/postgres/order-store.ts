@@ -102,10 +102,14 @@ export class SqlOrderStore implements OrderStore {
     const stream = await this.#stream(owner);
     const position = { epoch: stream.epoch, seq: stream.seq };
     if (epoch !== stream.epoch || seq > stream.seq) return { type: "gap", reason: "restart", position };
-    if (seq < stream.pruned) return { type: "gap", reason: "expired", position };
+    if (seq < stream.pruned) return { type: "gap", reason: "expired", position, pruned: stream.pruned };
     const rows = await this.#database.run((db) => db.selectFrom("order_events").select(["n", "owner", "seq", "epoch", "order_id", "state", "payload"])
       .where("owner", "=", owner).where("seq", ">", String(seq)).where("seq", "<=", String(stream.seq)).orderBy("seq").limit(limit).execute());
-    return { type: "events", events: rows.map(eventOf), position };
+    const events = rows.map(eventOf);
+    // Removed between the two readings.
+    const first = events[0]?.seq ?? stream.seq + 1;
+    if (first > seq + 1) return { type: "gap", reason: "expired", position, pruned: first - 1 };
+    return { type: "events", events, position };
   }
 
   async pruneEvents(before: number): Promise<number> {
