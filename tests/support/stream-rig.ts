@@ -13,6 +13,7 @@ import { type Instrument, type InstrumentIndex, instrumentId, venueId } from "..
 import type { Quote, StatusState, Trade } from "../../src/market/market-event.ts";
 import { price, quantity } from "../../src/market/price.ts";
 import type { KeyRecord, Scope } from "../../src/ports/access.ts";
+import type { OrderReader } from "../../src/ports/orders.ts";
 import type { Encoding } from "../../src/protocol/codec.ts";
 import { StreamClient } from "./stream-client.ts";
 
@@ -26,6 +27,7 @@ export const TEST_OPTIONS: FanoutOptions = {
 };
 
 export const READ_KEY = `tk_read${"r".repeat(32)}`;
+export const TRADE_KEY = `tk_trade${"t".repeat(32)}`;
 export const PUBLISH_KEY = `tk_publish${"p".repeat(32)}`;
 
 export function keyRecord(key: string, keyId: string, scopes: readonly Scope[]): KeyRecord {
@@ -56,9 +58,9 @@ export class StreamRig {
   readonly #clients: StreamClient[] = [];
   #trades = 0;
 
-  private constructor(options: Partial<FanoutOptions>) {
+  private constructor(options: Partial<FanoutOptions>, readOrders: OrderReader) {
     this.clock = systemClock;
-    const keys = new KeyTable([keyRecord(READ_KEY, "k-read", ["read"]), keyRecord(PUBLISH_KEY, "k-publish", ["publish"])]);
+    const keys = new KeyTable([keyRecord(READ_KEY, "k-read", ["read"]), keyRecord(PUBLISH_KEY, "k-publish", ["publish"]), keyRecord(TRADE_KEY, "k-trade", ["read", "trade"])]);
     this.fanout = new Fanout({
       clock: this.clock, options: { ...TEST_OPTIONS, ...options }, epoch: "epoch1", keys, placeTable: createPlaceTable(),
       redeem: (ticket, done) => {
@@ -66,13 +68,14 @@ export class StreamRig {
         this.tickets.delete(ticket);
         done(scopes ? { keyId: "k-ticket", scopes, isBreakglass: false } : null);
       },
-      demand: (index) => this.demanded.push(index),
+      demand: (index) => this.demanded.push(index), readOrders,
     });
     this.pipeline = new Pipeline(this.clock, [this.fanout], { flushMaxMs: 5, jumpBandPct: 10, instrumentsMax: 20_000 });
   }
 
-  static async start(options: Partial<FanoutOptions> = {}): Promise<StreamRig> {
-    const rig = new StreamRig(options);
+  /** @param readOrders what the channel `orders` is served from; without it orders cannot be read */
+  static async start(options: Partial<FanoutOptions> = {}, readOrders: OrderReader = (_question, done) => done(null)): Promise<StreamRig> {
+    const rig = new StreamRig(options, readOrders);
     await rig.fanout.start();
     await rig.pipeline.start();
     rig.port = await rig.fanout.listen("127.0.0.1", 0);
