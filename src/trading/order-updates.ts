@@ -34,13 +34,19 @@ const PAGE = 200;
 const LATE_CANCELS = 3;
 /** Look-ups at a time. */
 const LOOK_UPS = 4;
+/** Beyond it all open orders are looked up again. */
+const UNSEEN_MAX = 50_000;
 const UNSURE: readonly OrderState[] = ["sent", "unknown", "cancel_pending"];
-const OPEN: readonly OrderState[] = [...UNSURE, "accepted", "partially_filled", "cancel_rejected"];
+/** What adapters watch by themselves, once they have seen it. */
+const FOLLOWED: readonly OrderState[] = ["accepted", "partially_filled", "cancel_rejected"];
+const OPEN: readonly OrderState[] = [...UNSURE, ...FOLLOWED];
 
 export class OrderUpdates implements MetricSource {
   readonly #deps: OrderUpdatesDeps;
   readonly #waiting = new Map<string, OrderInput>();
   readonly #absent = new Map<string, number>();
+  /** Open orders that the broker has not told of since the start: an adapter follows only those that it was asked about. */
+  readonly #unseen = new Set<string>();
   #working: Promise<void> | null = null;
   #sweeping: Promise<void> | null = null;
   #retry: Timer | null = null;
@@ -58,7 +64,7 @@ export class OrderUpdates implements MetricSource {
     this.#startedAt = deps.clock.nowMicros();
   }
 
-  /** Looks up every open order, then from time to time those whose state is not known. */
+  /** Looks up every open order, then from time to time those whose state is not known or of which the broker has not told yet. */
   start(): void {
     this.#sweeps = this.#deps.clock.every(this.#deps.limits.reconcileMs, () => this.#sweep());
     this.#sweep();
@@ -96,6 +102,7 @@ export class OrderUpdates implements MetricSource {
       counter("ticker_order_updates_failures_total", "Times that news could not be written and waited", this.#failures),
       counter("ticker_orders_late_arrivals_total", "Orders that a broker had after it had said that it had not", this.#late),
       { name: "ticker_order_updates_waiting", help: "Orders with news that wait to be written", type: "gauge", labels: {}, value: this.#waiting.size },
+      { name: "ticker_orders_unseen", help: "Open orders of which the broker has not told since the start", type: "gauge", labels: {}, value: this.#unseen.size },
     ];
   }
 
@@ -176,28 +183,50 @@ export class OrderUpdates implements MetricSource {
 
   async #lookUpAll(states: readonly OrderState[]): Promise<void> {
     const stillAbsent = new Map<string, number>();
+    const unseen = [...this.#unseen];
     for (let after = ""; !this.#isStopped;) {
       const page = await this.#deps.orders.open(states, after, PAGE);
-      for (let i = 0; i < page.length && !this.#isStopped; i += LOOK_UPS) {
-        await Promise.all(page.slice(i, i + LOOK_UPS).map((order) => this.#lookUp(order, stillAbsent)));
-      }
+      await this.#lookUpPage(page, stillAbsent);
       after = page.at(-1)?.id ?? "";
       if (page.length < PAGE) break;
     }
     this.#absent.clear();
     for (const [id, count] of stillAbsent) this.#absent.set(id, count);
+    for (let i = 0; i < unseen.length && !this.#isStopped; i += PAGE) await this.#lookUpUnseen(unseen.slice(i, i + PAGE));
+  }
+
+  async #lookUpUnseen(ids: readonly string[]): Promise<void> {
+    const known = await this.#deps.orders.byIds(ids);
+    for (const { id, state } of known) if (!FOLLOWED.includes(state)) this.#unseen.delete(id);
+    await this.#lookUpPage(known.filter(({ id }) => this.#unseen.has(id)), new Map());
+  }
+
+  async #lookUpPage(page: readonly Order[], stillAbsent: Map<string, number>): Promise<void> {
+    for (let i = 0; i < page.length && !this.#isStopped; i += LOOK_UPS) {
+      await Promise.all(page.slice(i, i + LOOK_UPS).map((order) => this.#lookUp(order, stillAbsent)));
+    }
   }
 
   async #lookUp(order: Order, stillAbsent: Map<string, number>): Promise<void> {
     const { callsOf, clock, limits, isRunning } = this.#deps;
     const calls = callsOf(order);
-    if (calls === null || isRunning(order.id)) return;
+    if (calls === null) return;
+    if (isRunning(order.id)) return this.#notSeen(order);
     const found = await calls.find(order);
+    if (found.type === "unknown") this.#notSeen(order);
+    else this.#unseen.delete(order.id);
     if (isRunning(order.id)) return;
     if (found.type === "found") this.hear(order.id, { type: "report", order: found.order });
     if (found.type !== "absent" || !isAbsenceSettled(order, micros(Math.max(order.sentAt ?? 0, this.#startedAt)), clock.nowMicros(), limits.absentSettleMs)) return;
     const count = (this.#absent.get(order.id) ?? 0) + 1;
     if (count >= ABSENT_ANSWERS) this.hear(order.id, { type: "refuse", why: NOT_AT_BROKER });
     else stillAbsent.set(order.id, count);
+  }
+
+  /** One in another state is looked up again anyway. */
+  #notSeen({ id, state }: Order): void {
+    if (!FOLLOWED.includes(state)) return;
+    if (this.#unseen.size < UNSEEN_MAX) this.#unseen.add(id);
+    else this.#isSweepOfAllDue = true;
   }
 }
