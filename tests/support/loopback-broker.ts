@@ -30,7 +30,8 @@ export const FAULTS = [
   "refuse", "slow", "silent_before", "silent_after", "late", "throttle", "error_before", "error_after",
   "drop_before", "drop_after", "nonsense_before", "nonsense_after", "fill_first",
 ] as const;
-export type Fault = (typeof FAULTS)[number];
+/** `none`: served as usual; for scripts that let some requests pass. */
+export type Fault = (typeof FAULTS)[number] | "none";
 
 export interface Dialect {
   readonly ledger: BrokerLedger;
@@ -55,6 +56,8 @@ export interface LoopbackBroker {
   slowMs: number;
   lateMs: number;
   retryAfterS: number;
+  /** Told of each order, cancel and question about an order before it has an effect; null: nobody. */
+  onHeard: ((kind: RequestKind) => void) | null;
   /** Resolves when every late effect has come. */
   settled(): Promise<void>;
   stop(): Promise<void>;
@@ -66,6 +69,7 @@ class Loopback implements LoopbackBroker {
   slowMs = 30;
   lateMs = 100;
   retryAfterS = 1;
+  onHeard: ((kind: RequestKind) => void) | null = null;
   readonly #dialect: Dialect;
   readonly #server: Server;
   readonly #late = new Set<Promise<void>>();
@@ -107,8 +111,9 @@ class Loopback implements LoopbackBroker {
     const heard: Heard = { method: request.method ?? "GET", path: url.pathname, query: url.searchParams, body, headers: request.headers };
     this.asked.push(`${heard.method} ${heard.path}`);
     const kind = this.#dialect.kindOf(heard);
+    if (kind !== null) this.onHeard?.(kind);
     const fault = kind === null ? undefined : this.faults[kind].shift();
-    if (kind === null || fault === undefined) send(response, this.#do(heard));
+    if (kind === null || fault === undefined || fault === "none") send(response, this.#do(heard));
     else await this.#misbehave(fault, kind, heard, response);
   }
 

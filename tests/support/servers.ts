@@ -15,7 +15,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { TEMPLATE_VARIABLE } from "./data-folder.ts";
 import { NO_BREAKER } from "./no-breaker.ts";
 
-type Server = { readonly url: string; stop(): Promise<void> } | { readonly skip: string };
+export type Server = { readonly url: string; stop(): Promise<void> } | { readonly skip: string };
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -48,7 +48,8 @@ export async function teardown(): Promise<void> {
   for (const server of started) if ("stop" in server) await server.stop();
 }
 
-async function postgres(): Promise<Server> {
+/** @param isDurable as in production: a commit is on disk */
+export async function postgres(isDurable = false): Promise<Server> {
   const given = process.env["TEST_DATABASE_URL"];
   if (given !== undefined && given !== "") return { url: given, stop: () => Promise.resolve() };
   const bin = postgresFolder();
@@ -62,7 +63,7 @@ async function postgres(): Promise<Server> {
   const port = await freePort();
   const data = join(folder, "data");
   execFileSync(join(bin, "initdb"), ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"], { ...owner, cwd: folder, stdio: "pipe" });
-  const settings = { port: String(port), listen_addresses: "127.0.0.1", unix_socket_directories: folder, max_connections: "300", fsync: "off", shared_buffers: "64MB" };
+  const settings = { port: String(port), listen_addresses: "127.0.0.1", unix_socket_directories: folder, max_connections: "300", fsync: isDurable ? "on" : "off", shared_buffers: "64MB" };
   const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const child = spawn(join(bin, "postgres"), ["-D", data, ...args], { ...owner, cwd: folder, stdio: "ignore" });
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
