@@ -21,7 +21,6 @@ export class MemoryOrderLog implements OrderEventLog {
   /** Told, and not passed on yet, while `isHolding`. */
   readonly held: (readonly OrderEvent[])[] = [];
   isHolding = false;
-  reads = 0;
   readonly channel: OrderChannel;
   readonly #streams = new Map<string, Stream>();
   #listener: (events: readonly OrderEvent[]) => void = () => {};
@@ -74,13 +73,17 @@ export class MemoryOrderLog implements OrderEventLog {
   }
 
   async position(owner: string): Promise<OrderPosition> {
-    await this.#asked();
-    const { epoch, seq } = this.#of(owner);
-    return { epoch, seq };
+    return this.#answered(() => {
+      const { epoch, seq } = this.#of(owner);
+      return { epoch, seq };
+    });
   }
 
   async since(owner: string, epoch: string, seq: number, limit: number): Promise<OrderEvents> {
-    await this.#asked();
+    return this.#answered(() => this.#since(owner, epoch, seq, limit));
+  }
+
+  #since(owner: string, epoch: string, seq: number, limit: number): OrderEvents {
     const stream = this.#of(owner);
     const position = { epoch: stream.epoch, seq: stream.seq };
     if (epoch !== stream.epoch || seq > stream.seq) return { type: "gap", reason: "restart", position };
@@ -88,10 +91,13 @@ export class MemoryOrderLog implements OrderEventLog {
     return { type: "events", events: stream.events.filter((event) => event.seq > seq).slice(0, limit), position };
   }
 
-  async #asked(): Promise<void> {
-    this.reads++;
-    await new Promise((resolve) => setImmediate(resolve));
+  /** Things happen while a question is on its way, and while its answer is. */
+  async #answered<T>(read: () => T): Promise<T> {
+    await turn();
     if (this.isAway) throw new StoreError("the database is away");
+    const answer = read();
+    await turn();
+    return answer;
   }
 
   #of(owner: string): Stream {
@@ -104,4 +110,8 @@ export class MemoryOrderLog implements OrderEventLog {
     if (this.isHolding) this.held.push(events);
     else this.#sink(events);
   }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
