@@ -1,5 +1,5 @@
 /**
- * `node tests/load/reconnect-storm.bench.ts`: thousands of clients lose their connections at once and resume; what the others feel.
+ * `npm run bench:storm`: thousands of clients lose their connections at once and resume; what the others feel.
  *
  * The storm runs on a thread of its own, so that its work does not delay the clock of those who watch. Every client checks
  * from `seq` that nothing is missing or twice across the cut.
@@ -11,7 +11,7 @@ import { percentile } from "./load-group.ts";
 import { countMessages, firstSequence, RawClient, type FrameListener } from "./raw-client.ts";
 import { type BenchServer, KEY, pin, startOurs, symbolName } from "./servers.ts";
 
-const HELP = `node tests/load/reconnect-storm.bench.ts [options]
+const HELP = `npm run bench:storm -- [options]
   --clients N     connections that are cut and come back (default 5000)
   --topics N      trade topics that each holds (default 20)
   --per-s N       trades a second of each topic (default 1)
