@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { MemoryOrderLog } from "../support/order-log.ts";
 import { entriesOf, type Message, type StreamClient } from "../support/stream-client.ts";
+import { until } from "../support/trading-rig.ts";
 import { StreamRig, TRADE_KEY } from "../support/stream-rig.ts";
 
 const OWNER = "k-trade";
@@ -106,7 +107,9 @@ class Run {
   async take(step: Step): Promise<void> {
     const { log, accounts } = this;
     switch (step.type) {
-      case "write": return void log.write(OWNER, step.count);
+      case "write":
+        log.write(OWNER, step.count);
+        return;
       case "silent":
         log.isTelling = false;
         log.write(OWNER, step.count);
@@ -127,8 +130,10 @@ class Run {
         if (accounts.length < 4) await this.#connect(accounts[accounts.push(new Account()) - 1]);
         return;
       case "cut": return this.#connect(accounts[step.client]);
-      case "leave": return void accounts[step.client]?.client?.close();
-      case "pause": return void accounts[step.client]?.client?.socket.pause();
+      case "leave": return accounts[step.client]?.client?.close();
+      case "pause":
+        accounts[step.client]?.client?.socket.pause();
+        return;
       case "turns":
         for (let i = 0; i < step.count; i++) await new Promise((resolve) => setImmediate(resolve));
     }
@@ -142,21 +147,19 @@ class Run {
     log.release();
     for (const account of this.accounts) {
       account.client?.socket.resume();
-      await expect.poll(async () => {
+      await until("a subscription", async () => {
         if (account.client?.closeCode !== null) await this.#connect(account);
         account.settle();
-        const answer = await account.client?.ask({ ...account.subscribe, id: `last-${Math.random()}` });
-        return answer?.type;
-      }, { timeout: 4_000, interval: 20 }).toBe("subscribed");
+        return (await account.client?.ask({ ...account.subscribe, id: `last-${Math.random()}` }))?.type === "subscribed";
+      });
     }
     log.write(OWNER);
     const newest = await this.#newest();
     for (const account of this.accounts) {
-      await expect.poll(() => {
+      await until(`the event ${newest.seq} of ${newest.epoch}`, () => {
         account.settle();
-        return [account.epoch, account.seq];
-      }, { timeout: 4_000, interval: 5 }).toEqual([newest.epoch, newest.seq]);
-      expect(account.faults).toEqual([]);
+        return account.epoch === newest.epoch && account.seq === newest.seq;
+      }, 4_000);
     }
     for (const sample of this.rig.fanout.samples()) {
       if (!sample.name.startsWith("ticker_stream_orders_") || sample.type !== "counter") continue;
@@ -190,6 +193,7 @@ it("has every event once, or a gap that says which it has not", async () => {
     try {
       for (const step of taken) await run.take(step);
       await run.end();
+      expect(run.accounts.flatMap(({ faults }) => faults)).toEqual([]);
     } finally {
       await run.rig.stop();
     }

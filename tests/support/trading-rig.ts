@@ -80,9 +80,9 @@ export function newTrader(): Trader {
 const DEADLINE_MS = 15_000;
 
 /** Resolves when the condition holds; looks again every few milliseconds. */
-export async function until(what: string, isTrue: () => Promise<boolean> | boolean): Promise<void> {
-  for (const ends = systemClock.monotonicMs() + DEADLINE_MS; !(await isTrue());) {
-    if (systemClock.monotonicMs() > ends) throw new Error(`${what} did not come within ${DEADLINE_MS} ms`);
+export async function until(what: string, isTrue: () => Promise<boolean> | boolean, deadlineMs = DEADLINE_MS): Promise<void> {
+  for (const ends = systemClock.monotonicMs() + deadlineMs; !(await isTrue());) {
+    if (systemClock.monotonicMs() > ends) throw new Error(`${what} did not come within ${deadlineMs} ms`);
     await wait(systemClock, 2);
   }
 }
