@@ -45,6 +45,7 @@ const steps: fc.Arbitrary<readonly Step[]> = fc.array(fc.oneof(
 /** What one client has over all its connections. */
 class Account {
   client: StreamClient | null = null;
+  hasLeft = false;
   epoch: string | null = null;
   seq = 0;
   readonly faults: string[] = [];
@@ -60,7 +61,13 @@ class Account {
     for (; this.#read < messages.length; this.#read++) this.#take(messages[this.#read]);
   }
 
+  leave(): void {
+    this.client?.close();
+    this.hasLeft = true;
+  }
+
   opened(client: StreamClient): void {
+    this.hasLeft = false;
     this.client = client;
     this.#read = 0;
   }
@@ -130,7 +137,7 @@ class Run {
         if (accounts.length < 4) await this.#connect(accounts[accounts.push(new Account()) - 1]);
         return;
       case "cut": return this.#connect(accounts[step.client]);
-      case "leave": return accounts[step.client]?.client?.close();
+      case "leave": return accounts[step.client]?.leave();
       case "pause":
         accounts[step.client]?.client?.socket.pause();
         return;
@@ -148,7 +155,7 @@ class Run {
     for (const account of this.accounts) {
       account.client?.socket.resume();
       await until("a subscription", async () => {
-        if (account.client?.closeCode !== null) await this.#connect(account);
+        if (account.hasLeft) await this.#connect(account);
         account.settle();
         return (await account.client?.ask({ ...account.subscribe, id: `last-${Math.random()}` }))?.type === "subscribed";
       });
