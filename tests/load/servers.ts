@@ -70,15 +70,19 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** @param isPinned on processor 0 alone */
-export async function startOurs(workers: number, isPinned = false): Promise<BenchServer> {
+/**
+ * @param isPinned on processor 0 alone
+ * @param more environment, and keys as in BOOTSTRAP_API_KEYS
+ */
+export async function startOurs(workers: number, isPinned = false, more: { readonly env?: Readonly<Record<string, string>>; readonly keys?: readonly string[] } = {}): Promise<BenchServer> {
   const [httpPort, streamPort, pushPort] = [await freePort(), await freePort(), await freePort()];
   const dataDir = mkdtempSync(join(tmpdir(), "ticker-bench-"));
   const child = spawn(process.execPath, [fileURLToPath(new URL("../../src/main.ts", import.meta.url))], {
     stdio: ["pipe", "pipe", "inherit"],
     env: {
       PATH: process.env["PATH"], HOST: "127.0.0.1", HTTP_PORT: String(httpPort), STREAM_PORT: String(streamPort), PUSH_PORT: String(pushPort), DATA_DIR: dataDir,
-      FEEDS: "push", WORKERS: String(workers), BOOTSTRAP_API_KEYS: `read:${KEY},publish:${PUBLISH_KEY}`, STREAM_SESSIONS_PER_KEY: "100000",
+      FEEDS: "push", WORKERS: String(workers), BOOTSTRAP_API_KEYS: [`read:${KEY}`, `publish:${PUBLISH_KEY}`, ...(more.keys ?? [])].join(","), STREAM_SESSIONS_PER_KEY: "100000",
+      ...more.env,
       ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("BENCH_")).map(([name, value]) => [name.slice(6), value])),
     },
   });
