@@ -113,10 +113,14 @@ describe("memory", () => {
   });
 
   it("counts them apart again once windows have ended", async () => {
-    const limiter = new MemoryRateLimiter({ default: "1/s" }, 10);
-    for (let i = 0; i < 10; i++) await limiter.use("default", `a-${i}`);
-    await limiter.use("default", "b");
-    expect((await limiter.use("default", "c")).isAllowed).toBe(false);
+    let limiter = new MemoryRateLimiter({ default: "1/s" }, 10);
+    // On a busy machine a window may end too soon: then once more.
+    await until(async () => {
+      limiter = new MemoryRateLimiter({ default: "1/s" }, 10);
+      for (let i = 0; i < 10; i++) await limiter.use("default", `a-${i}`);
+      await limiter.use("default", "b");
+      return !(await limiter.use("default", "c")).isAllowed;
+    });
     await until(async () => (await limiter.look("default", "a-9")).remaining === 1);
     await Promise.all(Array.from({ length: 2100 }, (_, i) => limiter.use("default", `d-${i}`)));
     expect((await limiter.use("default", "e")).isAllowed || (await limiter.use("default", "f")).isAllowed).toBe(true);

@@ -158,10 +158,13 @@ describe("a stream thread that does not stop", () => {
     const service = await stubborn("60000");
     const fromMs = systemClock.monotonicMs();
     service.signal("SIGTERM");
+    // None while the process is being left: it would then end by the signal.
     const pressing = systemClock.every(150, () => service.signal("SIGINT"));
+    const letGo = systemClock.after(1_850, () => pressing.stop());
+    const later = systemClock.after(2_600, () => service.signal("SIGINT"));
     expect(await service.exited).toBe(1);
-    pressing.stop();
-    expect(systemClock.monotonicMs() - fromMs).toBeGreaterThan(1950);
+    for (const timer of [pressing, letGo, later]) timer.stop();
+    expect(systemClock.monotonicMs() - fromMs).toBeGreaterThan(2_550);
   });
 
   it("is left behind with exit code 1 when the time is over", async () => {

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { newDataFolder } from "./data-folder.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const START_MS = 15_000;
+const START_MS = 30_000;
 
 export interface RunningService {
   readonly pid: number;
