@@ -83,6 +83,15 @@ export function url(protocols: readonly string[]): Reader<string> {
   };
 }
 
+/** The address of a server, which may hold a password: a fault does not repeat it. */
+export function serverUrl(protocols: readonly string[]): Reader<string> {
+  return (text) => {
+    const isOne = URL.canParse(text) && protocols.includes(new URL(text).protocol) && new URL(text).hostname !== "";
+    if (!isOne) throw new SettingFault(`expected a URL that starts with ${protocols.map((p) => `${p}//`).join(" or ")} and names a host; the value is not repeated here`);
+    return text;
+  };
+}
+
 /** A browser origin: scheme, host and port, nothing after them. */
 export const origin: Reader<string> = (text) => {
   if (!URL.canParse(text) || new URL(text).origin !== text) refuse("an origin such as https://app.example.com (no path, no trailing slash)", text);

@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { newServerDatabase } from "../support/server-database.ts";
 import { itemsOf, type RestAnswer, type RestClient, restClient } from "../support/rest-client.ts";
-import { type RunningService, startService } from "../support/start-service.ts";
+import { type RunningService, spawnService, startService } from "../support/start-service.ts";
 import { StreamClient } from "../support/stream-client.ts";
 import { type TcpProxy, tcpProxy } from "../support/tcp-proxy.ts";
 
@@ -12,6 +12,16 @@ const KEYS = { admin: `tk_admin${"a".repeat(32)}`, read: `tk_read${"r".repeat(32
 const RECOVERY_MS = 15_000;
 /** Short, so that the calls of a healthy database are soon forgotten: some three a second in a quiet service. */
 const WINDOW_MS = "5000";
+
+describe("a start without its database", () => {
+  it("ends with 1 and a sentence that names what to check, and not the password", async () => {
+    const service = spawnService({ env: { DATABASE_URL: "postgres://u:hidden@127.0.0.1:1/d" } });
+    expect(await service.exited).toBe(1);
+    expect(service.output()).toMatch(/the database cannot be used: .*ECONNREFUSED.*; check DATABASE_URL/);
+    expect(service.output()).not.toContain("hidden");
+    await service.stop();
+  });
+});
 
 describe.skipIf(inject("postgres") === "")("a service on Postgres", () => {
   let proxy: TcpProxy;

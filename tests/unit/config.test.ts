@@ -96,6 +96,11 @@ describe("a fault", () => {
 
   it("says that Redis alone is no mode, and that databases are not built yet", () => {
     expect(faultsOf({ REDIS_URL: "redis://h" })).toEqual(["REDIS_URL: Redis alone is no mode of this service; set DATABASE_URL as well, or neither"]);
+    for (const DATABASE_URL of ["nonsense", "mysql://u:secret@h/d", "postgres://", "postgres:secret"]) {
+      const faults = faultsOf({ DATABASE_URL });
+      expect(faults, DATABASE_URL).toEqual([expect.stringMatching(/^DATABASE_URL: expected a URL that starts with postgres:\/\/ or postgresql:\/\/ and names a host/)]);
+      expect(faults.join()).not.toContain("secret");
+    }
     expect(load({ REDIS_URL: "redis://h", DATABASE_URL: "postgres://u:secret@h/d" })).toMatchObject({ redisUrl: "redis://h", databaseUrl: "postgres://u:secret@h/d" });
   });
 
